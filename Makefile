@@ -1,0 +1,55 @@
+# The building site. Each target makes what it needs; pip is the user's own, with the user's own configuration.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+ORACLE := .venv-oracle
+
+.PHONY: help demo test lint oracle bench torture size clean
+
+help:           ## this list
+	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+
+demo: $(VENV)/.base    ## from nothing to search results
+	@$(BIN)/sememe demo
+
+test: $(VENV)/.dev     ## all fast tests; needs no torch
+	@$(BIN)/python -m pytest -q
+
+lint: $(VENV)/.dev     ## style, format, types, floors
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+oracle: $(ORACLE)/.ready   ## compare with torch, transformers and sentence-transformers, in a room of their own
+	@$(ORACLE)/bin/python tests/oracle/make_golden.py --check
+
+bench: $(VENV)/.dev    ## what is timed, with the figures of this run
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+torture: $(VENV)/.dev  ## the long tests: kill -9, two writers, large inputs
+	@$(BIN)/python -m pytest -q -m slow
+
+size:           ## installed size of the base, in a scratch environment
+	@$(PYTHON) .ci/size.py
+
+clean:          ## remove what this file made
+	rm -rf $(VENV) $(ORACLE) .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: an environment is made once and brought up to date when pyproject.toml changes.
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.base: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q -e '.[dev]'
+	@touch $@ $(VENV)/.base
+
+$(ORACLE)/.ready: pyproject.toml tests/oracle/requirements.txt
+	test -x $(ORACLE)/bin/python || $(PYTHON) -m venv $(ORACLE)
+	$(ORACLE)/bin/python -m pip install -q -r tests/oracle/requirements.txt -e '.[dev]'
+	@touch $@
