@@ -1,0 +1,1 @@
+"""Models as files: the catalogue, where a model's files come from, what its folder says, its weights."""
