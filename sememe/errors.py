@@ -109,7 +109,5 @@ def _aligned(lines: Sequence[Line], joint: str) -> list[str]:
     return out
 
 
-def _rebuild(
-    kind: type[SememeError], what: str, why: Sequence[Line], do: Sequence[Line]
-) -> SememeError:
+def _rebuild(kind: type[SememeError], what: str, why: Sequence[Line], do: Sequence[Line]) -> SememeError:
     return kind(what, why=why, do=do)

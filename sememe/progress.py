@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import IO, Protocol
 
 
@@ -24,16 +24,11 @@ class Phase(Protocol):
 class Progress(Protocol):
     """Where a job tells how far it is."""
 
-    def phase(self, name: str, *, total: int | None, unit: str) -> "_PhaseContext":
+    def phase(self, name: str, *, total: int | None, unit: str) -> AbstractContextManager[Phase]:
         """Open a phase: ``with progress.phase("encode", total=8412, unit="chunks") as phase: …``."""
 
     def note(self, text: str) -> None:
         """Something a person should know that is no error."""
-
-
-class _PhaseContext(Protocol):
-    def __enter__(self) -> Phase: ...
-    def __exit__(self, *exc: object) -> bool | None: ...
 
 
 class _SilentPhase:
@@ -70,7 +65,7 @@ class StderrProgress:
             drawn.close()
 
     def note(self, text: str) -> None:
-        print(text, file=self.stream or sys.stderr)  # noqa: T201 (this class is the drawing)
+        print(text, file=self.stream or sys.stderr)
 
 
 class _DrawnPhase:

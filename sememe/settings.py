@@ -156,11 +156,23 @@ def write_user(name: str, text: str) -> Path:
         lines += ["", f"[{section}]", written] if lines else [f"[{section}]", written]
     else:
         lines.insert(begin, written)
+    text = "\n".join(lines) + "\n"
+    if not _says(text, name, value):  # the file spells its keys in a way that a line of ours would contradict
+        raise UsageError(f"{path} cannot be changed by machine without breaking it", do=[("write there", written)])
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    partial.write_text("\n".join(lines) + "\n", "utf-8")
+    partial.write_text(text, "utf-8")
     partial.replace(path)
     return path
+
+
+def _says(text: str, name: str, value: object) -> bool:
+    import tomllib
+
+    try:
+        return dict(_flatten(tomllib.loads(text))).get(name) == (str(value) if isinstance(value, Path) else value)
+    except tomllib.TOMLDecodeError:
+        return False
 
 
 def _section_bounds(lines: list[str], section: str) -> tuple[int, int]:

@@ -198,8 +198,8 @@ class Hits(Sequence[Hit]):
     @overload
     def __getitem__(self, index: int) -> Hit: ...
     @overload
-    def __getitem__(self, index: slice) -> "Hits": ...
-    def __getitem__(self, index: int | slice) -> "Hit | Hits":
+    def __getitem__(self, index: slice) -> Hits: ...
+    def __getitem__(self, index: int | slice) -> Hit | Hits:
         if isinstance(index, slice):
             return Hits(
                 self.ids[index],
@@ -210,9 +210,7 @@ class Hits(Sequence[Hit]):
                 self.searched,
                 self.seconds,
             )
-        return Hit(
-            self.ids[index], self.scores[index], self.kind, self.records[index], self.parts[index]
-        )
+        return Hit(self.ids[index], self.scores[index], self.kind, self.records[index], self.parts[index])
 
     def __iter__(self) -> Iterator[Hit]:
         return (self[i] for i in range(len(self)))

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, get_args
+from typing import Literal, Protocol, get_args
 
 from sememe.errors import UsageError
 from sememe.progress import Progress
 from sememe.shapes import Encoded, Vectors
 from sememe.tokens.tokenizer import Tokenizer
-
-from typing import Literal
 
 Role = Literal["query", "document"]
 #: error: refuse · warn: cut and warn · cut: cut, and only the report says so · mean: encode in windows and average
@@ -81,6 +79,4 @@ def check_options(role: str, on_long: str) -> None:
     """Refuse a role or a way with long items that no encoder knows."""
     for name, value, known in (("role", role, get_args(Role)), ("on_long", on_long, get_args(OnLong))):
         if value not in known:
-            raise UsageError(
-                f'{name}="{value}" is not known', do=[f"use one of: {', '.join(known)}"]
-            )
+            raise UsageError(f'{name}="{value}" is not known', do=[f"use one of: {', '.join(known)}"])

@@ -1,0 +1,73 @@
+"""The door for people at a terminal: finds the command that was typed and runs it.
+
+A command's module is imported only when that command is used, so that ``sememe --help`` answers at once; the one-line
+descriptions stand here for the same reason, and a house test holds them equal to the commands' own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import NoReturn
+
+import click
+
+import sememe
+from sememe.cli import failures
+
+#: name → one line; the module has the command's name
+COMMANDS = {
+    "demo": "Search a bundled sample by meaning; the fastest way to see what this is.",
+    "index": "Read files, cut them into chunks, encode them, keep them as a collection.",
+    "search": "Search a collection, or files that were never indexed.",
+    "embed": "Turn texts into vectors.",
+    "collections": "What is kept: list, info, rename, rm, verify, path.",
+    "models": "Encoders on disk: list, info, pull, add, rm, verify.",
+    "config": "Settings, and where each value came from: list, get, set, path.",
+    "doctor": "What is installed, what is on disk, and whether it works.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and imports a command when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order in which a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command; None for a name that does not exist."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"sememe.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing one."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(sememe.__version__, prog_name="sememe")
+def program() -> None:
+    """Search your own files by meaning, on your own machine.
+
+    \b
+      sememe demo                                  see it work on a bundled sample
+      sememe index notes/ -c notes                 read and keep a folder
+      sememe search "how do we rotate keys" -c notes
+
+    Data goes to stdout, everything else to stderr. Exit codes: 0 ok · 1 nothing found · 2 usage or data ·
+    3 missing model or extra · 4 partly done · 70 a fault in sememe · 130 interrupted.
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line of this process and leave with its exit code."""
+    try:
+        code = program.main(prog_name="sememe", standalone_mode=False)
+        sys.stdout.flush()
+    except BaseException as error:
+        code = failures.report(error, sys.argv[1:])
+    failures.leave(code if isinstance(code, int) else 0)
