@@ -33,6 +33,9 @@ def report(error: BaseException, arguments: Sequence[str] = ()) -> int:
     if isinstance(error, click.Abort | KeyboardInterrupt):
         _say("interrupted: finished work is kept; the same command again goes on from there  [exit 130]")
         return INTERRUPTED
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        _say(error.format_message())
+        return UsageError.exit_code
     known = _known(error)
     if os.environ.get("SEMEME_DEBUG") or (known is None and {"-v", "--verbose"} & set(arguments)):
         import traceback

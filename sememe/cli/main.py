@@ -6,6 +6,7 @@ descriptions stand here for the same reason, and a house test holds them equal t
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 from typing import NoReturn
@@ -14,6 +15,7 @@ import click
 
 import sememe
 from sememe.cli import failures
+from sememe.errors import UsageError
 
 #: name → one line; the module has the command's name
 COMMANDS = {
@@ -41,6 +43,18 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = importlib.import_module(f"sememe.cli.{cmd_name}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the typed command; a name that does not exist is answered with the nearest one."""
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            raise UsageError(
+                f'there is no command "{args[0]}"',
+                do=[("did you mean", f"sememe {near[0]}") if near else ("see them all", "sememe --help")],
+            )
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing one."""

@@ -1,0 +1,101 @@
+"""Options that several commands share, each written once."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from sememe import settings
+from sememe.cli.session import Session
+from sememe.cli.talk import Talk, warnings_as_notes
+from sememe.errors import UsageError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def common(function: Function) -> Callable[..., Any]:
+    """``-d``, ``--offline``, ``-q``, ``-v``: what every command takes. The command gets a `Session` first."""
+
+    @click.option("-d", "--dir", "home", metavar="DIR", help="Keep models and collections here, not in the home.")
+    @click.option("--offline", is_flag=True, default=None, help="Open no connection beyond this machine.")
+    @click.option("-q", "--quiet", is_flag=True, help="Say only errors, and what was left out.")
+    @click.option("-v", "--verbose", is_flag=True, help="Say more: what was skipped, the parts of scores, tracebacks.")
+    @functools.wraps(function)
+    def wrapped(*, home: str | None, offline: bool | None, quiet: bool, verbose: bool, **rest: Any) -> Any:
+        flags: dict[str, object] = {"home": home, "offline": offline}
+        for option, name in SETTINGS_OF_OPTIONS.items():
+            flags[name] = rest.pop(option, None)
+        talk = Talk(quiet=quiet, verbose=verbose)
+        with warnings_as_notes(talk):
+            return function(Session(settings.load(flags), talk), **rest)
+
+    return wrapped
+
+
+#: options that are settings: their parameter's name in click → the setting
+SETTINGS_OF_OPTIONS = {
+    "set_model": "model",
+    "set_threads": "threads",
+    "set_precision": "precision",
+    "set_mode": "search.mode",
+    "set_k": "search.k",
+    "set_chunk": "chunk.size",
+    "set_overlap": "chunk.overlap",
+}
+
+
+def encoding(function: Function) -> Function:
+    """``-m``, ``--threads``, ``--precision``: for commands that encode."""
+    for option in (
+        click.option("--precision", "set_precision", type=click.Choice(settings.PRECISIONS), help="Of the arithmetic."),
+        click.option("--threads", "set_threads", type=click.IntRange(0), metavar="N", help="0 means all cores."),
+        click.option("-m", "--model", "set_model", metavar="MODEL", help="A model's name, or its folder."),
+    ):
+        function = option(function)
+    return function
+
+
+def searching(function: Function) -> Function:
+    """``-k``, ``--mode``, ``--where``: for commands that search."""
+    for option in (
+        click.option(
+            "--where", metavar="EXPR", help="Only what satisfies this, e.g. \"lang = 'en' and year >= 2020\"."
+        ),
+        click.option("--mode", "set_mode", type=click.Choice(settings.MODES), help="How hits are found."),
+        click.option("-k", "set_k", type=click.IntRange(1), metavar="N", help="How many hits (10)."),
+    ):
+        function = option(function)
+    return function
+
+
+def formats(*names: str) -> Callable[[Function], Callable[..., Any]]:
+    """``--json``, ``--jsonl``, ``--csv`` as one parameter ``form``, and ``-o FILE`` as ``out``."""
+    about = {
+        "json": "One JSON value.",
+        "jsonl": "One JSON object a line.",
+        "csv": "CSV with a header line.",
+    }
+
+    def decorate(function: Function) -> Callable[..., Any]:
+        @click.option("-o", "out", metavar="FILE", help="Write to this file; it appears whole or not at all.")
+        @functools.wraps(function)
+        def wrapped(*args: Any, **rest: Any) -> Any:
+            asked = [name for name in names if rest.pop(f"as_{name}")]
+            if len(asked) > 1:
+                raise UsageError(f"--{asked[0]} and --{asked[1]} exclude each other", do=["choose one"])
+            return function(*args, form=asked[0] if asked else "text", **rest)
+
+        command: Callable[..., Any] = wrapped
+        for name in reversed(names):
+            command = click.option(f"--{name}", f"as_{name}", is_flag=True, help=about[name])(command)
+        return command
+
+    return decorate
+
+
+def answer_yes(function: Function) -> Function:
+    """``-y``: do not ask."""
+    return click.option("-y", "--yes", is_flag=True, help="Do not ask.")(function)

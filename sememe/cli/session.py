@@ -1,0 +1,33 @@
+"""One run of one command: its settings, its voice, and the encoder when one is needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sememe.cli.talk import Talk
+from sememe.settings import Settings
+
+if TYPE_CHECKING:
+    from sememe.encoders.contract import Encoder
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What every command is given first."""
+
+    settings: Settings
+    talk: Talk
+
+    def encoder(self, name: str | None = None) -> Encoder:
+        """The encoder ``name``, or the one that is set; fetched visibly if it is a catalogue's and not on disk."""
+        from sememe.encoders.load import load_encoder
+
+        return load_encoder(
+            name or self.settings.model,
+            precision=self.settings.precision,
+            threads=self.settings.threads,
+            home=self.settings.home,
+            offline=self.settings.offline,
+            progress=self.talk.progress(),
+        )
