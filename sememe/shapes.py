@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     Vectors = npt.NDArray[np.float32]
     Counts = npt.NDArray[np.int32]
+else:
+    # The names can be imported without numpy being loaded.
+    Vectors = Counts = Any
 
 #: what a record's field may hold; lists hold scalars
 Scalar = str | int | float | bool | None
