@@ -115,9 +115,9 @@ class Tokenizer:
             for encoding in self._run(self._backend.encode_batch, texts, specials)
         ]
 
-    def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
-        """The character offsets of each text's ordinary tokens."""
-        return [encoding.offsets for encoding in self._run(self._backend.encode_batch, texts, False)]
+    def offsets(self, texts: Sequence[str]) -> Iterator[list[tuple[int, int]]]:
+        """The character offsets of each text's ordinary tokens, one text after the other."""
+        return (encoding.offsets for encoding in self._run(self._backend.encode_batch, texts, False))
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
         """The text of ids, as near as the vocabulary allows; lower-casing and the like are not undone."""
@@ -208,12 +208,13 @@ class Tokenizer:
     def _run(
         self, call: Callable[..., list[tokenizers.Encoding]], texts: Sequence[str], specials: bool
     ) -> Iterator[tokenizers.Encoding]:
-        _check_texts(texts)
+        check_texts(texts)
         for part in _parts(texts):
             try:
-                yield from call(part, add_special_tokens=specials)
+                encodings = call(part, add_special_tokens=specials)
             except TypeError:  # the library takes no lone surrogates; looking for them first would slow every call
-                yield from call([_clean(text) for text in part], add_special_tokens=specials)
+                encodings = call([_clean(text) for text in part], add_special_tokens=specials)
+            yield from encodings
 
     def _check_ids(self, ids: Sequence[int]) -> None:
         for number in ids:
@@ -221,7 +222,8 @@ class Tokenizer:
                 raise UsageError(f"{number} is no id of {self.name}", why=[f"ids go from 0 to {self.vocab_size - 1}"])
 
 
-def _check_texts(texts: Sequence[str]) -> None:
+def check_texts(texts: Sequence[str]) -> None:
+    """Refuse what is no sequence of strings."""
     if isinstance(texts, str):
         raise UsageError("a list of texts is needed, not one string", do=["put it in brackets: [text]"])
     for i, text in enumerate(texts):
