@@ -1,0 +1,123 @@
+"""Hits as people read them and as programs do."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+
+import click
+
+from sememe.cli.output import Output, printable
+from sememe.progress import amount
+from sememe.shapes import Hit, Hits
+
+#: part of a score → what it is called on the screen, and how many decimals are worth reading
+PARTS = {"cosine": ("cos", 2), "bm25": ("bm25", 1), "hybrid": ("hybrid", 3), "rerank": ("rerank", 2)}
+COLUMNS = ("id", "score", "kind", "title", "text", "source", "start", "end", "unit", "scores", "meta")
+
+
+def write(output: Output, hits: Hits, form: str, *, query: str, verbose: bool = False) -> None:
+    """Write ``hits`` in ``form``: text, json, jsonl or csv."""
+    if form == "json":
+        output.json(
+            {
+                "query": query,
+                "kind": hits.kind,
+                "searched": hits.searched,
+                "seconds": hits.seconds,
+                "hits": [hit.as_dict() for hit in hits],
+            }
+        )
+    elif form == "jsonl":
+        for hit in hits:
+            output.json(hit.as_dict(), indent=None)
+    elif form == "csv":
+        output.rows((hit.as_dict() for hit in hits), COLUMNS)
+    else:
+        for line in lines(hits, query=query, verbose=verbose):
+            output.line(line)
+
+
+def lines(hits: Hits, *, query: str, verbose: bool = False) -> list[str]:
+    """For each hit its scores with their kinds, its place and title, and up to two lines around the best words."""
+    width = min(shutil.get_terminal_size((100, 24)).columns, 120)
+    scores = [_scores(hit, verbose) for hit in hits]
+    places = [printable(str(hit.place)) for hit in hits]
+    score_width = max(map(len, scores), default=0)
+    place_width = min(max(map(len, places), default=0), 60)
+    out: list[str] = []
+    for hit, score, place in zip(hits, scores, places, strict=True):
+        title = printable(hit.title)
+        head = f"{score:<{score_width}}   {place:<{place_width}}"
+        out.append(f"{head}   {_bold(title)}" if title else head.rstrip())
+        out += [f"  {line}" for line in snippet(hit.text, query, width=width - 2)]
+    return out
+
+
+def footer(hits: Hits, mode: str) -> str:
+    """``3 hits of 8 412 chunks, hybrid, 9 ms``."""
+    ms = hits.seconds * 1000
+    took = f"{ms:.0f} ms" if ms >= 1 else "under 1 ms"
+    return f"{len(hits)} {'hit' if len(hits) == 1 else 'hits'} of {amount(hits.searched, 'chunks')}, {mode}, {took}"
+
+
+def snippet(text: str, query: str, *, width: int) -> list[str]:
+    """At most two lines of ``text``, from where most of the query's words stand together; its beginning if none does."""
+    text = printable(text)
+    room = 2 * width - 4
+    start = _best_start(text, query, room)
+    piece = text[start : start + room]
+    if start + room < len(text):
+        piece = piece.rsplit(" ", 1)[0] + " …" if " " in piece else piece
+    if start:
+        piece = "… " + piece
+    out: list[str] = []
+    while piece and len(out) < 2:
+        cut = len(piece) if len(piece) <= width else (piece.rfind(" ", 0, width + 1) if " " in piece[:width] else width)
+        out.append(piece[:cut].rstrip())
+        piece = piece[cut:].lstrip()
+    return out
+
+
+def _best_start(text: str, query: str, room: int) -> int:
+    if len(text) <= room:
+        return 0
+    stems = {word[: max(4, len(word) - 2)] for word in re.findall(r"\w{3,}", query.casefold())}
+    found = [
+        (match.start(), stem)
+        for match in re.finditer(r"\w+", text)
+        for stem in stems
+        if match.group().casefold().startswith(stem)
+    ]
+    best, most = 0, 0
+    for at, _ in found:
+        inside = len({stem for start, stem in found if at <= start < at + room - 40})
+        if inside > most:
+            best, most = at, inside
+    if best < 40:
+        return 0
+    # Begin some words earlier, at a word.
+    return text.find(" ", max(0, best - 40)) + 1
+
+
+def _scores(hit: Hit, verbose: bool) -> str:
+    parts = dict(hit.scores) or {hit.kind: hit.score}
+    if hit.kind == "hybrid":
+        # A side that did not find the item says so, and the columns stay in place.
+        parts = {"cosine": parts.get("cosine"), "bm25": parts.get("bm25")}
+    if verbose:
+        parts[hit.kind] = hit.score
+    return " · ".join(_score(kind, value) for kind, value in parts.items())
+
+
+def _score(kind: str, value: float | None) -> str:
+    name, decimals = PARTS.get(kind, (kind, 3))
+    width = 4 if kind == "bm25" else 0
+    return f"{'–' if value is None else format(value, f'.{decimals}f'):>{width}} {name}"
+
+
+def _bold(text: str) -> str:
+    colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return click.style(text, bold=True) if colours else text
