@@ -32,11 +32,12 @@ class FileSpec:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A pip distribution whose wheel holds the model's files under ``folder``."""
+    """A pip distribution whose wheel, ``size`` bytes long, holds the model's files under ``folder``."""
 
     name: str
     version: str
     folder: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,14 +121,22 @@ def read_layout(folder: Path | str) -> Layout:
 def _read_modules(folder: Path, assumed: list[str]) -> tuple[Module, ...]:
     listing = folder / "modules.json"
     if not listing.exists():
-        assumed.append("mean pooling, not normalised: the folder has no modules.json")
-        return (Module("transformer", folder, _network_config(folder, folder)), Module("pooling", folder, {}))
+        return _plain_modules(folder, assumed)
     entries = jsonfile.read_value(listing)
     if not isinstance(entries, list) or not entries:
         raise ModelError(f"{listing} should hold a list of modules")
     modules = tuple(_read_module(listing, entry) for entry in entries)
     _check_order(listing, modules)
     return modules
+
+
+def _plain_modules(folder: Path, assumed: list[str]) -> tuple[Module, ...]:
+    config = _network_config(folder, folder)
+    if config.get("model_type") == "model2vec":  # a table of word vectors; its config says the rest
+        last = (Module("normalize", folder, {}),) if config.get("normalize") is True else ()
+        return (Module("static", folder, config), *last)
+    assumed.append("mean pooling, not normalised: the folder has no modules.json")
+    return (Module("transformer", folder, config), Module("pooling", folder, {}))
 
 
 def _read_module(listing: Path, entry: object) -> Module:
