@@ -69,20 +69,20 @@ def connect() -> Iterator[Hub]:
     if parts.scheme not in ("https", "http") or not parts.hostname:
         raise SourceFailed(f"HF_ENDPOINT is no http(s) address: {_shown(endpoint)}")
     token = os.environ.get("HF_TOKEN", "").strip()
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-        token = ""  # never in the clear
+    withheld = bool(token) and parts.scheme == "http" and parts.hostname not in _LOOPBACK
     timeout = httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
     with httpx2.Client(timeout=timeout, follow_redirects=False) as client:
-        yield Hub(client, endpoint, token)
+        yield Hub(client, endpoint, "" if withheld else token, withheld=withheld)
 
 
 class Hub:
     """One connection to the hub."""
 
-    def __init__(self, client: httpx2.Client, endpoint: str, token: str) -> None:
+    def __init__(self, client: httpx2.Client, endpoint: str, token: str, *, withheld: bool = False) -> None:
         self._client = client
         self._endpoint = endpoint
         self._token = token
+        self._withheld = withheld  # a token is never sent in the clear
 
     def __repr__(self) -> str:
         return f"Hub({self.shown})"
@@ -134,6 +134,8 @@ class Hub:
 
     def _receive(self, entry: Entry, digest: Digest, staging: Staging) -> Iterator[None]:
         """Let the part grow; yields after each block, with ``digest`` at the part's end."""
+        import httpx2
+
         expected = digest.expected
         part, tag = staging.part(expected.path), staging.tag(expected.path)
         headers = {}
@@ -141,6 +143,9 @@ class Hub:
             headers = {"Range": f"bytes={part.stat().st_size}-", "If-Range": tag.read_text("utf-8")}
         response = self._send("GET", self._url(entry, expected.path), headers, away=True)
         try:
+            if response.status_code == 416:
+                part.unlink(missing_ok=True)
+                raise httpx2.ReadError("it has no such part of the file")
             self._refuse(response, expected.path)
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise SourceFailed(f"{expected.path} comes compressed, which was not asked for")
@@ -193,8 +198,8 @@ class Hub:
             if _origin(target) != _origin(self._endpoint) and not away:
                 break
             response.close()
-            if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
-                raise SourceFailed(f"{_shown(url)} points to an unencrypted address, {_shown(target)}")
+            if urlsplit(target).scheme not in ("https", urlsplit(url).scheme):
+                raise SourceFailed(f"{_shown(url)} points to an unencrypted or strange address, {_shown(target)}")
             url = target
         else:
             raise SourceFailed(f"{self.shown} redirects in circles")
@@ -207,6 +212,8 @@ class Hub:
         if code in (200, 206) or (code in _REDIRECTS and "x-linked-etag" in response.headers):
             return
         meaning = _MEANING.get(code, "that is no answer to a download")
+        if code == 401 and self._withheld:
+            meaning = "a token is needed; HF_TOKEN was not sent, because the address is not https"
         raise SourceFailed(f"{self.shown} answered {code} for {path}: {meaning}")
 
 

