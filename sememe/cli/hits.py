@@ -64,7 +64,7 @@ def footer(hits: Hits, mode: str) -> str:
 
 
 def snippet(text: str, query: str, *, width: int) -> list[str]:
-    """At most two lines of ``text``, from where most of the query's words stand together; its beginning if none does."""
+    """At most two lines of ``text``, from where most of the query's words stand; its beginning if none does."""
     text = printable(text)
     room = 2 * width - 4
     start = _best_start(text, query, room)
@@ -103,7 +103,7 @@ def _best_start(text: str, query: str, room: int) -> int:
 
 
 def _scores(hit: Hit, verbose: bool) -> str:
-    parts = dict(hit.scores) or {hit.kind: hit.score}
+    parts: dict[str, float | None] = dict(hit.scores) or {hit.kind: hit.score}
     if hit.kind == "hybrid":
         # A side that did not find the item says so, and the columns stay in place.
         parts = {"cosine": parts.get("cosine"), "bm25": parts.get("bm25")}

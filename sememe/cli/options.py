@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -99,3 +100,12 @@ def formats(*names: str) -> Callable[[Function], Callable[..., Any]]:
 def answer_yes(function: Function) -> Function:
     """``-y``: do not ask."""
     return click.option("-y", "--yes", is_flag=True, help="Do not ask.")(function)
+
+
+def sure(question: str, yes: bool) -> None:
+    """Ask before something is deleted; where nobody can answer, ``-y`` must have been given."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(f"{question} There is nobody to answer", do=[("say it beforehand", "--yes")])
+    click.confirm(question, abort=True, err=True)
