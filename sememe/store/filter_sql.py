@@ -1,0 +1,157 @@
+"""Filters as parameterised SQL over the records of a SQLite store.
+
+No text of a filter ever becomes SQL: fields and values are bound parameters, operators come from a fixed list.
+Expects the columns ``id, source, title, text`` and ``meta`` (a JSON object of scalars and lists of scalars).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+
+from sememe.errors import UsageError
+from sememe.shapes import Scalar
+from sememe.store.filters import BUILT_IN, And, Expr, Not, Or, Test, kind_of, meta_key, tests
+
+Sql = tuple[str, list[Scalar]]
+
+_TYPES = {"text": "('text')", "number": "('integer', 'real')", "yes/no": "('true', 'false')"}
+_COMPARED = {"=": "= ?", "<": "< ?", "<=": "<= ?", ">": "> ?", ">=": ">= ?", "like": "LIKE ? ESCAPE '\\'"}
+
+
+def compile_filter(expr: Expr) -> Sql:
+    """An SQL condition that is always 0 or 1, and its parameters."""
+    if isinstance(expr, Not):
+        sql, values = compile_filter(expr.part)
+        return f"NOT ({sql})", values
+    if isinstance(expr, Test):
+        return _own(expr) if expr.field in BUILT_IN else _meta(expr)
+    if not expr.parts:
+        return ("1" if isinstance(expr, And) else "0"), []
+    compiled = [compile_filter(part) for part in expr.parts]
+    joint = " AND " if isinstance(expr, And) else " OR "
+    return joint.join(f"({sql})" for sql, _ in compiled), [value for _, values in compiled for value in values]
+
+
+def _own(test: Test) -> Sql:
+    column = {"id": "id", "source": "source", "title": "title", "text": "text"}[test.field]
+    if test.op == "exists":
+        return "1", []
+    if test.op in ("is null", "is true"):
+        return "0", []
+    if test.op == "in":
+        return f"{column} IN (SELECT value FROM json_each(?) WHERE type = 'text')", [_listed(test)]
+    if kind_of(_single(test)) != "text":
+        return "0", []
+    return f"{column} {_COMPARED[test.op]}", [_single(test)]
+
+
+def _meta(test: Test) -> Sql:
+    key = str(meta_key(test.field))
+    path = f'$."{key}"'
+    if '"' in key or "\\" in key or any(ord(letter) < 32 for letter in key):
+        # SQLite's JSON paths have no escape for such a key; look it up among the members instead.
+        member = "(SELECT {0} FROM json_each(meta) WHERE key = ? LIMIT 1)"
+        kind, value, each, name = member.format("type"), member.format("atom"), member.format("value"), key
+        array = f"json_each({each})"
+    else:
+        kind, value, array, name = "json_type(meta, ?)", "json_extract(meta, ?)", "json_each(meta, ?)", path
+    if test.op == "exists":
+        return f"{kind} IS NOT NULL", [name]
+    if test.op == "is null":
+        return f"ifnull({kind}, 'null') = 'null'", [name]
+    if test.op == "is true":
+        return (
+            f"CASE {kind} WHEN 'true' THEN 1 WHEN 'array' THEN"
+            f" EXISTS (SELECT 1 FROM {array} WHERE type = 'true') ELSE 0 END",
+            [name, name],
+        )
+    if test.op == "in":
+        return _meta_in(test, (kind, value, array, name))
+    wanted = _bound(_single(test))
+    compared = _COMPARED[test.op]
+    types = _TYPES[kind_of(_single(test))]
+    return (
+        f"CASE WHEN {kind} IN {types} THEN {value} {compared} WHEN {kind} = 'array' THEN"
+        f" EXISTS (SELECT 1 FROM {array} WHERE type IN {types} AND atom {compared}) ELSE 0 END",
+        [name, name, wanted, name, name, wanted],
+    )
+
+
+def _meta_in(test: Test, access: tuple[str, str, str, str]) -> Sql:
+    kind, value, array, name = access
+    sql, values = [], []
+    for group, types in _TYPES.items():
+        listed = _listed(test, group)
+        if listed == "[]":
+            continue
+        chosen = "(SELECT value FROM json_each(?))"
+        sql.append(
+            f"(CASE WHEN {kind} IN {types} THEN {value} IN {chosen} WHEN {kind} = 'array' THEN"
+            f" EXISTS (SELECT 1 FROM {array} WHERE type IN {types} AND atom IN {chosen}) ELSE 0 END)"
+        )
+        values += [name, name, listed, name, name, listed]
+    return (" OR ".join(sql) or "0"), values
+
+
+def _single(test: Test) -> Scalar:
+    assert not isinstance(test.value, tuple)
+    return test.value
+
+
+def _listed(test: Test, kind: str = "text") -> str:
+    assert isinstance(test.value, tuple)
+    return json.dumps([one for one in test.value if kind_of(one) == kind], ensure_ascii=False)
+
+
+def _bound(value: Scalar) -> Scalar:
+    # SQLite reads a JSON integer beyond 64 bits as a float, so the other side of the comparison becomes one too.
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return float(value)
+    return value
+
+
+def check_fields(expr: Expr, known: Mapping[str, frozenset[str]]) -> None:
+    """Refuse a field that no record has, and a comparison with a type that the field never holds.
+
+    Args:
+        known: the meta fields of the store, each with the kinds of value that were ever put there.
+
+    Raises:
+        UsageError: with the fields, and the nearest name.
+    """
+    for test in tests(expr):
+        key = meta_key(test.field)
+        if key is None:
+            continue
+        if key not in known:
+            fields = [*BUILT_IN, *sorted(known)]
+            near = difflib.get_close_matches(key, fields, n=1, cutoff=0.6)
+            raise UsageError(
+                f'no record has a field "{key}"',
+                why=[("fields", ", ".join(fields))],
+                do=[("did you mean", near[0])] if near else [],
+            )
+        held = known[key]
+        wanted = test.value if isinstance(test.value, tuple) else () if test.value is None else (test.value,)
+        asked = {"yes/no"} if test.op == "is true" else {kind_of(one) for one in wanted}
+        if asked and held and not asked & held:
+            raise UsageError(
+                f'"{key}" holds {_named(held)}, and the filter compares it with {_named(asked)}',
+                do=[_hint(key, held)],
+            )
+
+
+def _named(kinds: frozenset[str] | set[str]) -> str:
+    plural = {"text": "texts", "number": "numbers", "yes/no": "true or false", "null": "nothing but null"}
+    shown = [plural[kind] for kind in sorted(kinds) if kind != "null" or len(kinds) == 1]
+    return " and ".join(shown)
+
+
+def _hint(key: str, held: frozenset[str]) -> str:
+    if "number" in held:
+        return f"write a number without quotes:  {key} = 1"
+    if "text" in held:
+        return f'write a text in quotes:  {key} = "…"'
+    return f"ask for it alone:  {key}" if "yes/no" in held else f"write:  {key} is null"

@@ -1,0 +1,257 @@
+"""Filters: which records may answer. Parsed once into a small tree that SQL (`filter_sql`) and plain Python (`matches`)
+both follow.
+
+A filter is written as text, ``lang = "en" and (year >= 2020 or starred) and not path like "old/%"``, or as the same
+thing in JSON, ``{"lang": "en", "or": [{"year": {">=": 2020}}, {"starred": true}], "not": {"path": {"like": "old/%"}}}``.
+
+Every test is either true or false, never unknown. A comparison is true if the field holds a value of the same type
+(text, number or yes/no) that fits; of a list any element may fit. ``!=``, ``not in`` and ``not like`` are the exact
+negations of ``=``, ``in`` and ``like``, so they are true of a record that lacks the field. ``is null`` is true of a field
+that is absent or null; ``exists`` of one that is present. A field alone is true if it holds ``true``.
+
+The fields ``id``, ``source``, ``title`` and ``text`` are every record's own; all others come from its meta, and
+``meta.title`` is the way to a meta field that has such a name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sememe.errors import UsageError
+from sememe.shapes import Record, Scalar
+
+BUILT_IN = ("id", "source", "title", "text")
+COMPARISONS = ("=", "!=", "<", "<=", ">", ">=")
+OPERATORS = (*COMPARISONS, "in", "not in", "like", "not like", "is null", "is not null", "exists", "is true")
+#: deeper nesting than anyone writes, and shallow enough for Python's and SQLite's stacks
+MAX_DEPTH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """One field against a value; ``value`` is a tuple for ``in`` and None where the operator takes none."""
+
+    __test__ = False  # pytest collects classes by this name
+
+    field: str
+    op: str
+    value: Scalar | tuple[Scalar, ...] = None
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    parts: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    parts: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    part: Expr
+
+
+Expr = Test | And | Or | Not
+
+
+def parse(where: str | Mapping[str, Any] | None) -> Expr | None:
+    """The tree of a filter, None for no filter.
+
+    Raises:
+        UsageError: it is not a filter; of a text the position is shown.
+    """
+    if where is None:
+        return None
+    if isinstance(where, str):
+        from sememe.store.filter_text import parse_text
+
+        return parse_text(where)
+    if isinstance(where, Mapping):
+        return _from_mapping(where, 0)
+    raise UsageError(f"a filter is a text or a mapping, not {type(where).__name__}")
+
+
+def build(field: str, op: str, value: Any) -> Expr:
+    """One test, with what the operators share settled here: negations are spelt out, ``= null`` is ``is null``."""
+    if op in ("!=", "not in", "not like"):
+        return Not(build(field, {"!=": "=", "not in": "in", "not like": "like"}[op], value))
+    if op == "is not null":
+        return Not(Test(field, "is null"))
+    if op == "=" and value is None:
+        return Test(field, "is null")
+    if op == "in":
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            raise UsageError(f"{field} in … needs a list, not {_shown(value)}")
+        values = tuple(_scalar(field, one) for one in value)
+        tests: list[Expr] = [Test(field, "in", tuple(one for one in values if one is not None))]
+        if None in values:
+            tests.append(Test(field, "is null"))
+        return tests[0] if len(tests) == 1 else Or(tuple(tests))
+    if op == "like":
+        if not isinstance(value, str):
+            raise UsageError(f"{field} like … needs a text, not {_shown(value)}")
+        if re.search(r"(?:^|[^\\])(?:\\\\)*\\$", value):
+            raise UsageError(f'{field} like "{value}": the pattern ends in a lone backslash', do=[r"write \\ for one"])
+        value = _scalar(field, value)
+    elif op in COMPARISONS:
+        value = _scalar(field, value)
+        if value is None:
+            raise UsageError(f"{field} {op} null compares with nothing", do=["write: is null, or: is not null"])
+    return Test(field, op, value)
+
+
+def _scalar(field: str, value: Any) -> Scalar:
+    if value is None or isinstance(value, (str, bool, int, float)):
+        if isinstance(value, float) and value != value:
+            raise UsageError(f"{field}: NaN compares with nothing")
+        if isinstance(value, str) and not storable(value):
+            raise UsageError(f"{field}: a text has no NUL and no half of a surrogate pair in it", why=[_shown(value)])
+        return value
+    raise UsageError(f"{field}: a value is a text, a number, true, false or null, not {_shown(value)}")
+
+
+def storable(text: str) -> bool:
+    """Whether ``text`` can be written as UTF-8 and has no NUL, where SQLite's functions would cut it."""
+    if "\0" in text:
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _from_mapping(where: Mapping[str, Any], depth: int) -> Expr:
+    if depth > MAX_DEPTH:
+        raise UsageError(f"the filter is nested deeper than {MAX_DEPTH} levels")
+    parts: list[Expr] = []
+    for key, value in where.items():
+        if not isinstance(key, str):
+            raise UsageError(f"a filter's keys are field names, not {_shown(key)}")
+        if key in ("and", "or"):
+            if not isinstance(value, Sequence) or isinstance(value, str):
+                raise UsageError(f'"{key}" needs a list of filters, not {_shown(value)}')
+            members = tuple(_from_mapping(_mapping(key, one), depth + 1) for one in value)
+            parts.append(And(members) if key == "and" else Or(members))
+        elif key == "not":
+            parts.append(Not(_from_mapping(_mapping(key, value), depth + 1)))
+        elif isinstance(value, Mapping):
+            parts += [_operator(key, op, operand) for op, operand in value.items()]
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            parts.append(build(key, "in", value))
+        else:
+            parts.append(build(key, "=", value))
+    return parts[0] if len(parts) == 1 else And(tuple(parts))
+
+
+def _mapping(key: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise UsageError(f'"{key}" needs filters, not {_shown(value)}')
+    return value
+
+
+def _operator(field: str, op: Any, operand: Any) -> Expr:
+    if op == "exists":
+        if not isinstance(operand, bool):
+            raise UsageError(f'{field}: "exists" needs true or false, not {_shown(operand)}')
+        return Test(field, "exists") if operand else Not(Test(field, "exists"))
+    if op in (*COMPARISONS, "in", "not in", "like", "not like"):
+        return build(field, op, operand)
+    raise UsageError(
+        f"{field}: {_shown(op)} is no operator",
+        do=["use one of: " + ", ".join((*COMPARISONS, "in", "not in", "like", "not like", "exists"))],
+    )
+
+
+def tests(expr: Expr) -> list[Test]:
+    """Every test of a filter, in order."""
+    if isinstance(expr, Test):
+        return [expr]
+    if isinstance(expr, Not):
+        return tests(expr.part)
+    return [test for part in expr.parts for test in tests(part)]
+
+
+def meta_key(field: str) -> str | None:
+    """The meta key that a filter's field names, None for a field of the record itself."""
+    if field in BUILT_IN:
+        return None
+    return field.removeprefix("meta.")
+
+
+# --- the twin: what a filter means, in plain Python ------------------------------------------------------------------
+
+
+def matches(expr: Expr | None, id: str, record: Record) -> bool:
+    """Whether one record satisfies a filter. Slow and obvious: the SQL is tested against it."""
+    if expr is None:
+        return True
+    if isinstance(expr, And):
+        return all(matches(part, id, record) for part in expr.parts)
+    if isinstance(expr, Or):
+        return any(matches(part, id, record) for part in expr.parts)
+    if isinstance(expr, Not):
+        return not matches(expr.part, id, record)
+    key = meta_key(expr.field)
+    own = {"id": id, "source": record.place.source, "title": record.title, "text": record.text}
+    fields: Mapping[str, Any] = own if key is None else record.meta
+    value = fields.get(key or expr.field)
+    if expr.op == "exists":
+        return (key or expr.field) in fields
+    if expr.op == "is null":
+        return value is None
+    values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    return any(_fits(one, expr.op, expr.value) for one in values)
+
+
+def _fits(value: Scalar, op: str, wanted: Any) -> bool:
+    if op == "is true":
+        return value is True
+    if op == "in":
+        return any(_fits(value, "=", one) for one in wanted)
+    if value is None or kind_of(value) != kind_of(wanted):
+        return False
+    if op == "like":
+        return _like(str(value), wanted)
+    left: Any = value
+    return bool(
+        {
+            "=": left == wanted,
+            "<": left < wanted,
+            "<=": left <= wanted,
+            ">": left > wanted,
+            ">=": left >= wanted,
+        }[op]
+    )
+
+
+def kind_of(value: Scalar) -> str:
+    """``text``, ``number``, ``yes/no`` or ``null``: what compares with what."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "yes/no"
+    return "text" if isinstance(value, str) else "number"
+
+
+def _like(text: str, pattern: str) -> bool:
+    parts = re.findall(r"\\(.)|(%)|(_)|(.)", pattern, re.DOTALL)
+    translated = "".join(
+        ".*" if run else "." if one else re.escape((escaped or plain).translate(_FOLD))
+        for escaped, run, one, plain in parts
+    )
+    return re.fullmatch(translated, text.translate(_FOLD), re.DOTALL) is not None
+
+
+#: SQLite's LIKE ignores the case of ASCII letters and of no others
+_FOLD = {ord(upper): ord(upper.lower()) for upper in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}

@@ -1,0 +1,123 @@
+"""Verify and repair: everything is compared with everything, and what is damaged is named."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from sememe.errors import DamagedError
+from sememe.store.contract import Health
+from sememe.store.local import vector_file, words
+from sememe.store.local.view import State, state_of
+
+
+def verify(connection: sqlite3.Connection, folder: Path, dim: int) -> Health:
+    """Compare the records, the vector file and the word index of one state."""
+    problems = [f"records: {said}" for (said,) in connection.execute("PRAGMA integrity_check") if said != "ok"]
+    state = state_of(connection)
+    problems += _counts(connection, state)
+    damaged = damaged_rows(connection, folder, dim)
+    if damaged:
+        problems.append(f"vectors: {len(damaged)} of {state.live} are not what was written")
+    indexed, about_words = _words(connection, folder, state)
+    checked = {"items": state.live, "vectors": state.live, "words": indexed}
+    return Health(checked, tuple(problems + about_words), tuple(sorted(id for _, id in damaged)))
+
+
+def _counts(connection: sqlite3.Connection, state: State) -> Iterator[str]:
+    def one(sql: str) -> int:
+        return int(connection.execute(sql).fetchone()[0])
+
+    rows, free = one("SELECT count(*) FROM rows"), one("SELECT count(*) FROM free")
+    if rows != state.live:
+        yield f"records: {rows} rows, and the state says {state.live}"
+    if rows + free != state.slots:
+        yield f"records: {rows} rows and {free} free slots, and the vector file has {state.slots}"
+    if lost := one("SELECT count(*) FROM rows LEFT JOIN records USING (number) WHERE records.id IS NOT rows.id"):
+        yield f"records: {lost} rows without their record"
+    if lost := one("SELECT count(*) FROM records WHERE number NOT IN (SELECT number FROM rows)"):
+        yield f"records: {lost} without their row"
+    if out := one(f"SELECT count(*) FROM rows WHERE slot < 0 OR slot >= {state.slots}"):
+        yield f"records: {out} rows point outside of the vector file"
+    if twice := one("SELECT count(*) FROM rows JOIN free USING (slot)"):
+        yield f"records: {twice} rows stand in slots that are said to be free"
+
+
+def damaged_rows(connection: sqlite3.Connection, folder: Path, dim: int) -> list[tuple[int, str]]:
+    """The rows, as number and id, whose vectors are not the bytes that were written."""
+    state = state_of(connection)
+    path = folder / state.vectors
+    there = min(path.stat().st_size // (dim * 4), state.slots) if path.exists() else 0
+    vectors = vector_file.mapped(path, there, dim)
+    damaged = []
+    rows = connection.execute("SELECT number, id, slot, crc FROM rows ORDER BY slot")
+    while part := rows.fetchmany(4096):
+        for number, id, slot, crc in part:
+            if not 0 <= slot < there or zlib.crc32(np.ascontiguousarray(vectors[slot]).data) != crc:
+                damaged.append((number, id))
+    return damaged
+
+
+def _words(connection: sqlite3.Connection, folder: Path, state: State) -> tuple[int, list[str]]:
+    """How many rows the word index holds; an index that is absent or behind is no problem, it catches up by itself."""
+    try:
+        index = words.standing_at(folder / words.FOLDER, connection)
+        if index is None:
+            return 0, []
+        held = index.numbers()
+    except words.Unusable as error:
+        return 0, [f"words: the index cannot be read: {error}"]
+    wanted = {number for (number,) in connection.execute("SELECT number FROM rows")}
+    if len(held) != len(wanted) or set(held) != wanted:
+        return len(held), [f"words: the index holds {len(held)} rows, {len(wanted)} are alive"]
+    return len(held), []
+
+
+def repair(connection: sqlite3.Connection, folder: Path, dim: int) -> Health:
+    """Set damaged rows aside with their texts, forget their sources so that these are read again, and count anew."""
+    said = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
+    if said != ["ok"]:
+        raise DamagedError(
+            "the records themselves are damaged; repair does not touch them",
+            why=[("SQLite says", said[0])],
+            do=["restore the collection's folder from a copy"],
+        )
+    damaged = damaged_rows(connection, folder, dim)
+    notes = []
+    if damaged:
+        listed = json.dumps([number for number, _ in damaged])
+        chosen = "(SELECT value FROM json_each(?))"
+        columns = "id, source, title, meta, text"
+        connection.execute(
+            f"INSERT INTO quarantine SELECT {columns} FROM records WHERE number IN {chosen}", [listed]
+        )
+        connection.execute(
+            f"DELETE FROM sources WHERE source IN (SELECT source FROM records WHERE number IN {chosen})", [listed]
+        )
+        for table in ("rows", "records"):
+            connection.execute(f"DELETE FROM {table} WHERE number IN {chosen}", [listed])
+        notes.append(f"vectors: {len(damaged)} were lost; their texts are set aside, their sources will be read again")
+    lost = "DELETE FROM rows WHERE number NOT IN (SELECT number FROM records)"
+    _recount(connection, folder, dim, connection.execute(lost).rowcount)
+    live = state_of(connection).live
+    return Health({"items": live, "vectors": live}, tuple(notes), tuple(sorted(id for _, id in damaged)))
+
+
+def _recount(connection: sqlite3.Connection, folder: Path, dim: int, lost: int) -> None:
+    state = state_of(connection)
+    path = folder / state.vectors
+    connection.execute("DELETE FROM records WHERE number NOT IN (SELECT number FROM rows)")
+    live = connection.execute("SELECT count(*) FROM rows").fetchone()[0]
+    # Where the file was cut off it goes on from there; otherwise no slot is ever used twice.
+    top = min(state.slots, path.stat().st_size // (dim * 4) if path.exists() else 0)
+    taken = {slot for (slot,) in connection.execute("SELECT slot FROM rows")}
+    connection.execute("DELETE FROM free")
+    connection.executemany("INSERT INTO free VALUES (?)", ((slot,) for slot in range(top) if slot not in taken))
+    connection.execute(
+        "UPDATE state SET live = ?, slots = ?, change = change + 1, log_from = change + 1", [live, top]
+    )

@@ -1,0 +1,353 @@
+"""The store in a folder: SQLite for the records, one float32 file for the vectors, Tantivy for the words.
+
+The commit of SQLite is the commit of everything. Vectors are appended and on the disk before it; whatever lies behind the
+last committed slot does not exist. The word index follows by itself and can be thrown away.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from sememe.errors import DamagedError, SememeError, StoreError, UsageError
+from sememe.shapes import Hits, Record, Vectors
+from sememe.store import filters
+from sememe.store.contract import Health
+from sememe.store.filter_sql import Sql, check_fields, compile_filter
+from sememe.store.local import database, vector_file, words, writing
+from sememe.store.local.lock import FileLock
+from sememe.store.local.search import Search
+from sememe.store.local.view import COLUMNS, View, Views, record_of, state_of
+
+MODES = ("dense", "words", "hybrid")
+#: how often a reader that is overtaken by writers starts over
+TRIES = 50
+
+T = TypeVar("T")
+
+
+def create_store(
+    folder: str | os.PathLike[str], *, dim: int, manifest: Mapping[str, Any] | None = None, timeout: float = 10.0
+) -> LocalStore:
+    """Make an empty store in ``folder``, which is made too.
+
+    Args:
+        dim: the width of its vectors.
+        manifest: what is to be remembered about it: JSON values.
+        timeout: seconds to wait for another writer.
+
+    Raises:
+        StoreError: there is one already, or the folder cannot be written.
+    """
+    path = Path(folder)
+    if dim < 1:
+        raise UsageError(f"a vector has at least 1 number, not {dim}")
+    contents = {"created": datetime.now(timezone.utc).isoformat(timespec="seconds"), **(manifest or {})}
+    contents |= {"dim": dim, "store": uuid.uuid4().hex}
+    with database.explained(path / database.FILE):
+        path.mkdir(parents=True, exist_ok=True)
+    with FileLock(path / "writer.lock", path.name, timeout=timeout):
+        if (path / database.FILE).exists():
+            raise StoreError(f"{path} holds a collection already")
+        # Under another name first: a file that is there is whole.
+        fresh = path / (database.FILE + ".new")
+        with database.explained(fresh):
+            for suffix in ("", "-wal", "-shm"):
+                fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
+            database.create(fresh, {key: json.dumps(value) for key, value in contents.items()}, vector_file.FIRST)
+            os.replace(fresh, path / database.FILE)
+            vector_file.sync_folder(path)
+    return open_store(path, timeout=timeout)
+
+
+def open_store(
+    folder: str | os.PathLike[str], *, timeout: float = 10.0, read_only: bool | None = None
+) -> LocalStore:
+    """Open the store in ``folder``.
+
+    Args:
+        timeout: seconds to wait for another writer.
+        read_only: write nothing; None: only if the folder may not be written.
+
+    Raises:
+        StoreError: there is none, or one of a later version.
+        DamagedError: its file is no SQLite file of ours.
+    """
+    return LocalStore(Path(folder), timeout=timeout, read_only=read_only)
+
+
+class LocalStore:
+    """See `sememe.store.contract.Store`. Safe to share between threads and across a fork."""
+
+    def __init__(self, folder: Path, *, timeout: float, read_only: bool | None) -> None:
+        self.folder = folder
+        path = folder / database.FILE
+        if not path.is_file():
+            raise StoreError(f"there is no collection in {folder}")
+        self.read_only = not os.access(folder, os.W_OK) if read_only is None else read_only
+        self._database = database.Database(path, read_only=self.read_only)
+        self._writer = FileLock(folder / "writer.lock", folder.name, timeout=timeout)
+        self._words_lock = FileLock(folder / "words.lock", f"the word index of {folder.name}", timeout=max(timeout, 60))
+        self._words: words.Words | None = None
+        self._wrote = False
+        with self._database.connection() as connection:
+            if database.check(connection, path) < len(database.MIGRATIONS):
+                with self._writer:
+                    database.migrate(connection)
+            rows = connection.execute("SELECT key, value FROM manifest").fetchall()
+        self._manifest: Mapping[str, Any] = {key: json.loads(value) for key, value in rows}
+        self._views = Views(folder, self.dim)
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        return frozenset({"dense", "words", "hybrid", "where"})
+
+    @property
+    def dim(self) -> int:
+        return int(self._manifest["dim"])
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        return self._manifest
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Be the only writer for a while; other writers wait, readers don't.
+
+        Raises:
+            LockedError: another writer was not done in time; says who.
+        """
+        if self.read_only:
+            raise StoreError(f"{self.folder.name} can only be read", why=[("folder", f"{self.folder} may not be written")])
+        with self._writer:
+            yield
+
+    def put(
+        self,
+        ids: Sequence[str],
+        vectors: Vectors,
+        records: Sequence[Record],
+        *,
+        drop: Sequence[str] = (),
+        sources: Mapping[str, str] | None = None,
+    ) -> None:
+        batch = writing.checked(ids, vectors, records, self.dim)
+        with self.writing():
+            self._tidy()
+            with self._database.writing() as connection:
+                writing.put(connection, self.folder, batch, drop=drop, sources=sources or {})
+            self._wrote = True
+
+    def delete(self, ids: Sequence[str], *, sources: Sequence[str] = ()) -> int:
+        with self.writing():
+            self._tidy()
+            with self._database.writing() as connection:
+                left = writing.delete(connection, ids, sources)
+            self._wrote = self._wrote or left > 0
+        return left
+
+    def compact(self) -> None:
+        with self.writing():
+            self._compact()
+            with self._database.connection() as connection:
+                connection.execute("VACUUM")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _compact(self) -> None:
+        with self._database.writing() as connection:
+            writing.compact(connection, self.folder, self.dim)
+        self._views.forget()
+        with self._database.reading() as connection:
+            current = state_of(connection).vectors
+        for old in self.folder.glob("vectors*.f32"):
+            if old.name != current:
+                # A reader on Windows may still hold it; the next compaction tries again.
+                with suppress(OSError):
+                    old.unlink()
+
+    def _tidy(self) -> None:
+        """Compact once more than half of the file is free, so that it never grows without end."""
+        with self._database.reading() as connection:
+            state = state_of(connection)
+        if state.slots - state.live > max(writing.SLACK, state.live):
+            # On a full disk a delete must still work; the space is then given back another time.
+            with suppress(StoreError):
+                self._compact()
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def search(
+        self,
+        vectors: Vectors | None,
+        k: int = 10,
+        *,
+        words: Sequence[str] | None = None,
+        where: str | Mapping[str, Any] | None = None,
+        mode: str = "dense",
+    ) -> list[Hits]:
+        queries, texts = self._question(vectors, k, words, mode)
+        expr = filters.parse(where)
+
+        def ask(search: Search) -> list[Hits]:
+            if mode == "dense":
+                return search.dense(queries, k)
+            index = self._words_at(search)
+            if mode == "words":
+                return search.words(index, texts, k)
+            return search.hybrid(queries, index, texts, k)
+
+        return self._asked(ask, expr)
+
+    def _question(
+        self, vectors: Vectors | None, k: int, words: Sequence[str] | None, mode: str
+    ) -> tuple[Vectors, Sequence[str]]:
+        if mode not in MODES:
+            raise UsageError(f'mode="{mode}" is not known', do=[f"use one of: {', '.join(MODES)}"])
+        if not isinstance(k, int) or isinstance(k, bool) or k < 0:
+            raise UsageError(f"k is how many hits are wanted, 0 or more, not {k!r}")
+        if mode != "words" and vectors is None:
+            raise UsageError(f'mode="{mode}" needs query vectors')
+        if mode != "dense" and (words is None or isinstance(words, str)):
+            raise UsageError(f'mode="{mode}" needs a list of query texts')
+        queries = np.empty((0, self.dim), np.float32) if mode == "words" else writing.matrix(vectors, self.dim)
+        if mode == "hybrid" and len(queries) != len(words or ()):
+            raise UsageError(f"{len(queries)} query vectors came with {len(words or ())} query texts")
+        return queries, words or ()
+
+    def _asked(self, ask: Callable[[Search], T], expr: filters.Expr | None) -> T:
+        """``ask`` on one consistent state, again on a newer one where another process was faster."""
+        mended = False
+        for attempt in range(TRIES):
+            with self._database.reading() as connection:
+                try:
+                    return ask(Search(connection, self._view(connection), self._compiled(connection, expr)))
+                except words.Ahead:
+                    continue
+                except FileNotFoundError as error:
+                    if attempt == TRIES - 1:
+                        raise DamagedError(f"{error.filename} is missing", do=["repair the collection"]) from error
+                except words.Unusable as error:
+                    if mended:
+                        raise DamagedError("the word index cannot be read", why=[str(error)]) from error
+                    mended = True
+                    self._mend_words(connection)
+        raise StoreError(f"{self.folder.name} changes faster than it can be read", do=["ask again"])
+
+    def _view(self, connection: Any) -> View:
+        return self._views.of(connection)
+
+    def _words_at(self, search: Search) -> words.Words:
+        last = self._words
+        if last is not None and last.change == search.view.state.change:
+            return last
+        folder, writable = self.folder / words.FOLDER, not self.read_only
+        self._words = words.open_words(folder, self._words_lock, search.connection, writable=writable)
+        return self._words
+
+    def _mend_words(self, connection: Any) -> None:
+        if self.read_only:
+            self._words = words.in_memory(connection)
+            return
+        self._words = None
+        words.rebuild(self.folder / words.FOLDER, self._words_lock, connection)
+
+    def _compiled(self, connection: Any, expr: filters.Expr | None) -> Sql | None:
+        if expr is None:
+            return None
+        known: dict[str, set[str]] = {}
+        for name, kind in connection.execute("SELECT name, kind FROM fields"):
+            known.setdefault(name, set()).add(kind)
+        check_fields(expr, {name: frozenset(kinds) for name, kinds in known.items()})
+        return compile_filter(expr)
+
+    def get(self, ids: Sequence[str]) -> list[Record | None]:
+        sql = f"SELECT id, {COLUMNS} FROM records JOIN (SELECT number FROM rows WHERE id IN (SELECT value FROM json_each(?))) USING (number)"
+        with self._database.reading() as connection:
+            found = {row[0]: record_of(row[1:]) for row in connection.execute(sql, [json.dumps(list(ids))])}
+        return [found.get(id) for id in ids]
+
+    def vectors(self, ids: Sequence[str]) -> Vectors:
+        def ask(search: Search) -> Vectors:
+            sql = "SELECT id, slot FROM rows WHERE id IN (SELECT value FROM json_each(?))"
+            slots = dict(search.connection.execute(sql, [json.dumps(list(ids))]))
+            unknown = [id for id in ids if id not in slots]
+            if unknown:
+                raise UsageError(f"{len(unknown)} ids are not in {self.folder.name}", why=[", ".join(unknown[:10])])
+            return np.array(search.view.vectors[[slots[id] for id in ids]], np.float32, order="C").reshape(-1, self.dim)
+
+        return self._asked(ask, None)
+
+    def count(self, where: str | Mapping[str, Any] | None = None) -> int:
+        expr = filters.parse(where)
+        with self._database.reading() as connection:
+            compiled = self._compiled(connection, expr)
+            if compiled is None:
+                return state_of(connection).live
+            sql, values = compiled
+            return int(connection.execute(f"SELECT count(*) FROM records WHERE {sql}", values).fetchone()[0])
+
+    def sources(self) -> Mapping[str, str]:
+        with self._database.reading() as connection:
+            return dict(connection.execute("SELECT source, hash FROM sources"))
+
+    def ids(self, source: str | None = None) -> list[str]:
+        with self._database.reading() as connection:
+            if source is None:
+                rows = connection.execute("SELECT id FROM rows ORDER BY id")
+            else:
+                rows = connection.execute("SELECT id FROM records WHERE source = ? ORDER BY id", [source])
+            return [id for (id,) in rows]
+
+    def known(self, hashes: Sequence[str]) -> Mapping[str, str]:
+        sql = "SELECT hash, min(id) FROM records WHERE hash IN (SELECT value FROM json_each(?)) GROUP BY hash"
+        with self._database.reading() as connection:
+            return dict(connection.execute(sql, [json.dumps(list(hashes))]))
+
+    # --- care --------------------------------------------------------------------------------------------------------
+
+    def verify(self) -> Health:
+        from sememe.store.local import care
+
+        with self._database.reading() as connection:
+            return care.verify(connection, self.folder, self.dim)
+
+    def repair(self) -> Health:
+        from sememe.store.local import care
+
+        with self.writing():
+            with self._database.writing() as connection:
+                health = care.repair(connection, self.folder, self.dim)
+            self._views.forget()
+            with self._database.reading() as connection:
+                self._mend_words(connection)
+        return health
+
+    def catch_up(self) -> None:
+        """Bring the word index up to date now, so that the next search need not."""
+        self._asked(self._words_at, None)
+
+    def close(self) -> None:
+        if self._wrote and not self.read_only:
+            self._wrote = False
+            # The index is derived: what cannot be done now is done by the next search, which will also say why not.
+            with suppress(SememeError):
+                self.catch_up()
+        self._words = None
+        self._views.forget()
+        self._database.close()
+
+    def __enter__(self) -> LocalStore:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

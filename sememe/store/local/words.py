@@ -1,0 +1,306 @@
+"""The word index: Tantivy over titles and texts, derived from the records and never trusted alone.
+
+It holds nothing but the number of a row and its words. Beside it stands how far it has come (``synced.json``), and
+catching up means to add the rows that came after and to take out those that went. A folder that is missing, damaged, of
+another form or of another store is made anew; one that may not be written is replaced by an index in memory.
+
+The file says what it is about to do before Tantivy commits and what was done after, so a reader that finds it in between
+knows that it has to wait, and a process that died in between leaves a trace.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+import unicodedata
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sememe.errors import StoreError
+from sememe.store.local.lock import FileLock
+
+FOLDER = "words"
+STATE = "synced.json"
+#: what an index was made by; another value means: make it anew
+FORM = "1: simple, lower, folded, english stems; title, text"
+ANALYZER = "sememe"
+#: a title's words count this much more than the text's (docs/decisions)
+TITLE_BOOST = 1.0
+#: bytes that Tantivy collects before it writes a segment
+HEAP = 50_000_000
+
+_SCRIPTS_WITHOUT_SPACES = re.compile("([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])")
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Rows that hold words of a query, best first, ties in no order: numbers and BM25 scores."""
+
+    numbers: list[int]
+    scores: list[float]
+    complete: bool
+
+
+class Words:
+    """An open word index that stands at one change of its store."""
+
+    def __init__(self, index: Any, change: int) -> None:
+        self.index, self.change = index, change
+        self.searcher = index.searcher()
+
+    def best(self, text: str, limit: int, *, among: list[int] | None = None) -> Match:
+        """The ``limit`` best rows by BM25 over any of the words of ``text``, which has no syntax.
+
+        Args:
+            among: the only row numbers that may answer.
+        """
+        import tantivy
+
+        query = self._query(text)
+        if query is None or not limit:
+            return Match([], [], True)
+        if among is not None:
+            chosen = tantivy.Query.term_set_query(self.index.schema, "number", among)
+            must = tantivy.Occur.Must
+            # The choice is worth nothing, so that the score is that of the words alone.
+            query = tantivy.Query.boolean_query([(must, query), (must, tantivy.Query.const_score_query(chosen, 0.0))])
+        with guarded():
+            hits = self.searcher.search(query, limit, count=False).hits
+            numbers = self.searcher.fast_field_values("number", [address for _, address in hits])
+        return Match([int(n or 0) for n in numbers], [float(f"{score:.6g}") for score, _ in hits], len(hits) < limit)
+
+    def numbers(self) -> list[int]:
+        """Every row number in the index."""
+        import tantivy
+
+        with guarded():
+            limit = max(self.searcher.num_docs, 1)
+            hits = self.searcher.search(tantivy.Query.all_query(), limit, count=False).hits
+            numbers = self.searcher.fast_field_values("number", [address for _, address in hits])
+        return [int(number or 0) for number in numbers]
+
+    def _query(self, text: str) -> Any:
+        import tantivy
+
+        terms: dict[str, int] = {}
+        for term in _analyzer().analyze(prepared(text)):
+            terms[term] = terms.get(term, 0) + 1
+        parts = []
+        for term, times in list(terms.items())[:1000]:
+            for field, boost in (("title", TITLE_BOOST), ("text", 1.0)):
+                one = tantivy.Query.term_query(self.index.schema, field, term)
+                weight = boost * times
+                parts.append((tantivy.Occur.Should, one if weight == 1 else tantivy.Query.boost_query(one, weight)))
+        return tantivy.Query.boolean_query(parts) if parts else None
+
+
+def prepared(text: str) -> str:
+    """One spelling of equal letters, and each letter of a script without spaces as a word of its own."""
+    if text.isascii():
+        return text
+    text = text.encode("utf-8", "replace").decode()  # half a surrogate pair is a word of nothing
+    return _SCRIPTS_WITHOUT_SPACES.sub(r" \1 ", unicodedata.normalize("NFKC", text))
+
+
+class Ahead(Exception):
+    """The word index stands at a later change than the transaction that asks."""
+
+
+class Unusable(Exception):
+    """Tantivy cannot read, or write, what is there."""
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Whatever Tantivy raises, a Rust panic included, as `Unusable`."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise Unusable(str(error)) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise Unusable(str(error)) from error
+
+
+def open_words(folder: Path, lock: FileLock, connection: sqlite3.Connection, *, writable: bool) -> Words:
+    """The index at exactly the state that ``connection``'s transaction sees; catches up where it is behind.
+
+    Raises:
+        Ahead: the index is at a later state already; ask again with a new transaction.
+    """
+    key, change = _store_key(connection), _change(connection)
+    state = _noted(folder, key)
+    if state == {"form": FORM, "store": key, "change": change}:
+        with suppress(Unusable):
+            words = Words(_opened(folder), change)
+            if _noted(folder, key) == state:
+                return words
+            raise Ahead  # another process moved it while it was being opened
+    if not writable:
+        if state and _reach(state) > change:
+            raise Ahead
+        return in_memory(connection)
+    with lock:
+        state = _noted(folder, key)
+        if state and _reach(state) > change:
+            raise Ahead
+        return _caught_up(folder, connection, state)
+
+
+def rebuild(folder: Path, lock: FileLock, connection: sqlite3.Connection) -> None:
+    """Make the index anew from the records."""
+    with lock:
+        _caught_up(folder, connection, None)
+
+
+def standing_at(folder: Path, connection: sqlite3.Connection) -> Words | None:
+    """The index if it stands at the state that the transaction sees; nothing is written.
+
+    Raises:
+        Unusable: it says that it does, and cannot be read.
+    """
+    state = _noted(folder, _store_key(connection))
+    change = _change(connection)
+    if state is None or "until" in state or state["change"] != change:
+        return None
+    return Words(_opened(folder), change)
+
+
+def in_memory(connection: sqlite3.Connection) -> Words:
+    """An index that is on no disk, for a folder that may not be written."""
+    import tantivy
+
+    index = tantivy.Index(_schema())
+    index.register_tokenizer(ANALYZER, _analyzer())
+    writer = index.writer(heap_size=HEAP, num_threads=1)
+    _add(writer, connection, -1)
+    writer.commit()
+    index.reload()
+    return Words(index, _change(connection))
+
+
+def _caught_up(folder: Path, connection: sqlite3.Connection, state: Mapping[str, Any] | None) -> Words:
+    key, change = _store_key(connection), _change(connection)
+    log_from = int(connection.execute("SELECT log_from FROM state").fetchone()[0])
+    done = -1 if state is None or state["change"] < log_from else int(state["change"])
+    if done >= 0:
+        with suppress(Unusable):  # what is there cannot be built upon: make it anew
+            return _written(folder, connection, key, (done, change))
+    try:
+        return _written(folder, connection, key, (-1, change))
+    except Unusable as error:
+        raise StoreError("the word index cannot be written", why=[("because", str(error)), str(folder)]) from error
+
+
+def _written(folder: Path, connection: sqlite3.Connection, key: str, span: tuple[int, int]) -> Words:
+    import tantivy
+
+    done, change = span
+    with guarded():
+        if done < 0:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            _note(folder, {"form": FORM, "store": key, "change": -1, "until": change})
+            index = tantivy.Index(_schema(), path=str(folder))
+            index.register_tokenizer(ANALYZER, _analyzer())
+        else:
+            index = _opened(folder)
+            _note(folder, {"form": FORM, "store": key, "change": done, "until": change})
+        writer = index.writer(heap_size=HEAP, num_threads=1)
+        if done >= 0:
+            # What a process that died in between may have added is taken out before it is added again.
+            kind = tantivy.FieldType.Unsigned
+            later = tantivy.Query.range_query(index.schema, "number", kind, lower_bound=done, include_lower=False)
+            writer.delete_documents_by_query(later)
+            log = "SELECT number FROM removed WHERE change > ? AND number <= ?"
+            for (number,) in connection.execute(log, [done, done]):
+                writer.delete_documents_by_term("number", number)
+        _add(writer, connection, done)
+        writer.commit()
+        writer.wait_merging_threads()
+        _note(folder, {"form": FORM, "store": key, "change": change})
+        index.reload()
+        return Words(index, change)
+
+
+def _add(writer: Any, connection: sqlite3.Connection, done: int) -> None:
+    import tantivy
+
+    rows = connection.execute("SELECT number, title, text FROM records WHERE number > ? ORDER BY number", [done])
+    for number, title, text in rows:
+        document = tantivy.Document()
+        document.add_unsigned("number", number)
+        document.add_text("title", prepared(title))
+        document.add_text("text", prepared(text))
+        writer.add_document(document)
+
+
+def _opened(folder: Path) -> Any:
+    import tantivy
+
+    with guarded():
+        index = tantivy.Index.open(str(folder))
+        index.register_tokenizer(ANALYZER, _analyzer())
+        return index
+
+
+def _schema() -> Any:
+    import tantivy
+
+    builder = tantivy.SchemaBuilder()
+    builder.add_unsigned_field("number", stored=False, indexed=True, fast=True)
+    builder.add_text_field("title", tokenizer_name=ANALYZER, index_option="freq")
+    builder.add_text_field("text", tokenizer_name=ANALYZER, index_option="freq")
+    return builder.build()
+
+
+def _analyzer() -> Any:
+    import tantivy
+
+    builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
+    filters = (tantivy.Filter.remove_long(100), tantivy.Filter.lowercase(), tantivy.Filter.ascii_fold())
+    for one in (*filters, tantivy.Filter.stemmer("english")):
+        builder = builder.filter(one)
+    return builder.build()
+
+
+def _store_key(connection: sqlite3.Connection) -> str:
+    row = connection.execute("SELECT value FROM manifest WHERE key = 'store'").fetchone()
+    return str(json.loads(row[0]))
+
+
+def _change(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT change FROM state").fetchone()[0])
+
+
+def _note(folder: Path, state: Mapping[str, Any]) -> None:
+    fresh = folder / (STATE + ".new")
+    with open(fresh, "w", encoding="utf-8") as file:
+        json.dump(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(fresh, folder / STATE)
+
+
+def _noted(folder: Path, key: str) -> dict[str, Any] | None:
+    """What the index says of itself; None where there is none of this store and form."""
+    try:
+        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(state, dict) or state.get("form") != FORM or state.get("store") != key:
+        return None
+    numbers = (state.get("change"), state.get("until", 0))
+    return state if all(isinstance(number, int) for number in numbers) else None
+
+
+def _reach(state: Mapping[str, Any]) -> int:
+    """The latest change that the index may hold something of."""
+    return int(state.get("until", state["change"]))

@@ -1,0 +1,192 @@
+"""Changes to a local store, each inside one transaction that the caller opened. Everything is checked before anything is
+written."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sememe.errors import DataError, UsageError
+from sememe.shapes import Record, Scalar, Vectors
+from sememe.store.filters import kind_of, storable
+from sememe.store.local import vector_file
+from sememe.store.local.view import COLUMNS, row_of, state_of
+
+#: free slots that are nothing to worry about
+SLACK = 1000
+#: removed rows that the word index can still catch up with; behind them it is made anew
+LOG = 10_000
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What passed every check: ``rows`` are the values of `COLUMNS`."""
+
+    ids: list[str]
+    vectors: Vectors
+    rows: list[tuple[Scalar, ...]]
+    fields: set[tuple[str, str]]
+
+
+def matrix(vectors: Any, dim: int) -> Vectors:
+    """``vectors`` as float32 ``(n, dim)``, C-contiguous.
+
+    Raises:
+        DataError: another shape or width, no numbers, NaN or infinity.
+    """
+    given = np.asarray(vectors)
+    if given.dtype.kind not in "fiu":
+        raise DataError(f"vectors are numbers, not {given.dtype}")
+    if given.ndim != 2 or given.shape[1] != dim:
+        raise DataError(
+            "the vectors have another shape", why=[("expected", f"(n, {dim})"), ("got", str(given.shape))]
+        )
+    with np.errstate(over="ignore"):
+        out = np.ascontiguousarray(given, dtype=np.float32)
+    bad = np.flatnonzero(~np.isfinite(out).all(axis=1))
+    if len(bad):
+        raise DataError(
+            f"{len(bad)} of {len(out)} vectors hold NaN or infinity",
+            why=[("rows", ", ".join(map(str, bad[:10])) + (" …" if len(bad) > 10 else ""))],
+        )
+    return out
+
+
+def checked(ids: Sequence[str], vectors: Vectors, records: Sequence[Record], dim: int) -> Batch:
+    """Everything that can be wrong with a put, found before anything is written."""
+    out = matrix(vectors, dim)
+    if not len(ids) == len(out) == len(records):
+        raise UsageError(f"{len(ids)} ids came with {len(out)} vectors and {len(records)} records")
+    seen: set[str] = set()
+    for id in ids:
+        if not isinstance(id, str) or not id:
+            raise UsageError(f"an id is a text that is not empty, not {id!r}")
+        if id in seen:
+            raise UsageError(f'the id "{id}" comes twice in one call')
+        if not storable(id):
+            raise DataError(f"the id {id!r} holds a NUL or half of a surrogate pair")
+        seen.add(id)
+    rows, fields = [], set()
+    for id, record in zip(ids, records, strict=True):
+        fields |= _fields(id, record)
+        row = row_of(record)
+        if not all(storable(value) for value in row if isinstance(value, str)):
+            raise DataError(f'the record of "{id}" holds a NUL or half of a surrogate pair, which is no text')
+        rows.append(row)
+    return Batch(list(ids), out, rows, fields)
+
+
+def _fields(id: str, record: Record) -> set[tuple[str, str]]:
+    fields = set()
+    for key, value in record.meta.items():
+        if not isinstance(key, str):
+            raise DataError(f'the record of "{id}" has a field whose name is {key!r}')
+        members = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+        for one in members:
+            if not (one is None or isinstance(one, (str, int, float))):
+                raise DataError(
+                    f'the record of "{id}" holds a {type(one).__name__} in "{key}"',
+                    do=["keep texts, numbers, true, false, null, and lists of these"],
+                )
+            if isinstance(one, str) and not storable(one):
+                raise DataError(f'the record of "{id}" holds a NUL or half of a surrogate pair in "{key}"')
+            if isinstance(one, float) and not math.isfinite(one):
+                raise DataError(f'the record of "{id}" holds {one} in "{key}"', do=["leave the field out, or use null"])
+            fields.add((key, kind_of(one)))
+        if not members:
+            fields.add((key, "null"))
+    return fields
+
+
+def put(
+    connection: sqlite3.Connection, folder: Path, batch: Batch, *, drop: Iterable[str], sources: Mapping[str, str]
+) -> None:
+    """Vectors to the disk, then rows and records."""
+    state = state_of(connection)
+    number = state.change + 1
+    n = len(batch.ids)
+    left = _remove(connection, _numbers(connection, [*batch.ids, *drop]), state.change + max(n, 1))
+    if n:
+        vector_file.append(folder / state.vectors, state.slots, batch.vectors)
+        if not state.slots:
+            vector_file.sync_folder(folder)
+        crcs = [zlib.crc32(row.data) for row in batch.vectors.astype("<f4", copy=False)]
+        connection.executemany(
+            "INSERT INTO rows VALUES (?, ?, ?, ?)",
+            ((number + i, id, state.slots + i, crcs[i]) for i, id in enumerate(batch.ids)),
+        )
+        places = ", ".join("?" * (2 + len(COLUMNS.split(","))))
+        connection.executemany(
+            f"INSERT INTO records (number, id, {COLUMNS}) VALUES ({places})",
+            ((number + i, batch.ids[i], *row) for i, row in enumerate(batch.rows)),
+        )
+        connection.executemany("INSERT OR IGNORE INTO fields VALUES (?, ?)", batch.fields)
+    if n or left:
+        connection.execute(
+            "UPDATE state SET change = change + ?, slots = slots + ?, live = live + ?", [max(n, 1), n, n - left]
+        )
+    connection.executemany("INSERT OR REPLACE INTO sources VALUES (?, ?)", sources.items())
+
+
+def delete(connection: sqlite3.Connection, ids: Sequence[str], sources: Sequence[str]) -> int:
+    """Take out rows by id and by source; says how many."""
+    numbers = set(_numbers(connection, ids))
+    for source in sources:
+        numbers |= {row[0] for row in connection.execute("SELECT number FROM records WHERE source = ?", [source])}
+        connection.execute("DELETE FROM sources WHERE source = ?", [source])
+    left = _remove(connection, sorted(numbers), state_of(connection).change + 1)
+    if left:
+        connection.execute("UPDATE state SET change = change + 1, live = live - ?", [left])
+    return left
+
+
+def _numbers(connection: sqlite3.Connection, ids: Sequence[str]) -> list[int]:
+    listed = json.dumps([id for id in ids if storable(id)])
+    sql = "SELECT number FROM rows WHERE id IN (SELECT value FROM json_each(?))"
+    return [number for (number,) in connection.execute(sql, [listed])]
+
+
+def _remove(connection: sqlite3.Connection, numbers: Sequence[int], change: int) -> int:
+    """Take rows out and note it for the word index. Their slots stay as they are until a compaction: a reader with an
+    older state may be looking at them."""
+    if not numbers:
+        return 0
+    listed = json.dumps(list(numbers))
+    chosen = "(SELECT value FROM json_each(?))"
+    connection.execute(f"INSERT INTO free SELECT slot FROM rows WHERE number IN {chosen}", [listed])
+    connection.execute(f"INSERT INTO removed SELECT ?, value FROM json_each(?)", [change, listed])
+    connection.execute(f"DELETE FROM rows WHERE number IN {chosen}", [listed])
+    connection.execute(f"DELETE FROM records WHERE number IN {chosen}", [listed])
+    logged, live = connection.execute("SELECT (SELECT count(*) FROM removed), live FROM state").fetchone()
+    if logged > max(LOG, 2 * live):
+        connection.execute("DELETE FROM removed")
+        connection.execute("UPDATE state SET log_from = ?", [change])
+    return len(numbers)
+
+
+def compact(connection: sqlite3.Connection, folder: Path, dim: int) -> None:
+    """Copy the vectors that are alive, in their order, into a new file that takes effect with the commit."""
+    state = state_of(connection)
+    slots = [slot for (slot,) in connection.execute("SELECT slot FROM rows ORDER BY slot")]
+    if len(slots) == state.slots:
+        return
+    turn = int(state.vectors.removeprefix("vectors").removeprefix("-").removesuffix(".f32") or 0) + 1
+    name = f"vectors-{turn}.f32"
+    (folder / name).unlink(missing_ok=True)
+    old = vector_file.mapped(folder / state.vectors, state.slots, dim)
+    step = max(1, (1 << 24) // dim)
+    for start in range(0, len(slots), step):
+        vector_file.append(folder / name, start, np.asarray(old[slots[start : start + step]]))
+    vector_file.sync_folder(folder)
+    # Ascending, each to a place at or before its own that has just become free: no two rows ever meet.
+    moved = ((new, slot) for new, slot in enumerate(slots) if new != slot)
+    connection.executemany("UPDATE rows SET slot = ? WHERE slot = ?", moved)
+    connection.execute("DELETE FROM free")
+    connection.execute("UPDATE state SET slots = ?, vectors = ?", [len(slots), name])
