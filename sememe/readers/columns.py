@@ -46,7 +46,11 @@ def choose(name: str, columns: Sequence[str], sample: Sequence[Mapping[str, Any]
         text, note = options.text, ""
     else:
         text = _text_column(name, columns, means)
-        note = f'text from the column "{text}" ({means.get(text, 0):.0f} characters on average)'
+        note = (
+            ""
+            if text == TEXT_NAMES[0]
+            else f'text from the column "{text}" ({means.get(text, 0):.0f} characters on average)'
+        )
     return Choice(
         text=text,
         id=options.id if options.id is not None else _only(ID_NAMES, columns, other_than=text),

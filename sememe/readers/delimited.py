@@ -11,7 +11,7 @@ from typing import Literal
 
 from sememe.readers.lines import MAX_LINE, TooLong, bounded_lines
 from sememe.readers.source import Document, Found, ReadOptions, Unreadable
-from sememe.readers.table import Row, Table
+from sememe.readers.table import Row, table_of
 from sememe.shapes import Skipped
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -41,16 +41,8 @@ def _read(document: Document, options: ReadOptions, found: Found) -> None:
     if header is None:
         raise Unreadable("no rows")
     columns = _columns(header, found)
-    keyed = str if document.source.named else lambda id: f"{name}#{id}"
-    table = Table(
-        name,
-        _rows(records, columns, found, name),
-        "row",
-        default_id=lambda row: f"{name}#{row.number}",
-        keyed=keyed,
-        columns=columns,
-        words=True,
-    )
+    table = table_of(document.source, _rows(records, columns, found, name), "row", columns=columns)
+    table.words = True
     table.into(found, options)
 
 

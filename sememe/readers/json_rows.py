@@ -10,7 +10,7 @@ from sememe.errors import DataError
 from sememe.readers.lines import MAX_LINE, TooLong, bounded_lines
 from sememe.readers.plain import read_code
 from sememe.readers.source import Document, Found, ReadOptions, Unreadable
-from sememe.readers.table import Row, Table
+from sememe.readers.table import Row, table_of
 from sememe.shapes import Skipped
 
 #: a file whose first lines are all broken is no JSON lines; naming each of a million lines would help nobody
@@ -20,7 +20,7 @@ ALL_BROKEN = 20
 def read_json_lines(document: Document, options: ReadOptions) -> Found:
     """One item a line; a broken line is named by its number."""
     found = Found()
-    _table(document, _lines(document, found), "line").into(found, options)
+    table_of(document.source, _lines(document, found), "line").into(found, options)
     return found
 
 
@@ -42,7 +42,7 @@ def read_json(document: Document, options: ReadOptions) -> Found:
         document.stream.seek(0)
         return read_code(document, options)
     called = document.source.name
-    _table(document, _numbered(rows, found, called), "row").into(found, options)
+    table_of(document.source, _numbered(rows, found, called), "row").into(found, options)
     return found
 
 
@@ -112,9 +112,3 @@ def _rows_inside(value: Any) -> list[Any] | None:
 
 def _is_rows(value: Any) -> bool:
     return isinstance(value, list) and any(isinstance(row, (dict, str)) for row in value)
-
-
-def _table(document: Document, rows: Iterator[Row], unit: str) -> Table:
-    name = document.source.name
-    keyed = str if document.source.named else lambda id: f"{name}#{id}"
-    return Table(name, rows, unit, default_id=lambda row: f"{name}#{row.number}", keyed=keyed)

@@ -11,7 +11,7 @@ from sememe.errors import DataError
 from sememe.readers.columns import Choice, choose
 from sememe.readers.encoding import storable
 from sememe.readers.scalars import NoScalar, common_kind, scalar, tidy
-from sememe.readers.source import Found, ReadOptions, Unreadable
+from sememe.readers.source import Found, ReadOptions, Source, Unreadable
 from sememe.shapes import Item, Meta, Place, Scalar, Skipped
 
 #: rows that are looked at before the columns are chosen
@@ -69,11 +69,9 @@ class Table:
                 found.skipped.append(Skipped(self._called(row), f"this and all later rows: over {MAX_ROWS} rows"))
                 return
             text = row.cells.get(choice.text)
-            if text is None or (isinstance(text, str) and not text.strip()):
-                found.skipped.append(Skipped(self._called(row), f'empty "{choice.text}"'))
-            elif _plain_text(text) is None:
-                reason = f'"{choice.text}" holds no text but a {type(text).__name__}'
-                found.skipped.append(Skipped(self._called(row), reason))
+            reason = _no_text(text)
+            if reason:
+                found.skipped.append(Skipped(self._called(row), reason.format(choice.text)))
             elif choice.asked and not _id_of(row, choice):
                 found.skipped.append(Skipped(self._called(row), f'empty id (column "{choice.id}")'))
             else:
@@ -141,8 +139,32 @@ class Table:
         return str(Place(self.name, row.number, row.number, self.unit))
 
 
+def table_of(source: Source, rows: Iterator[Row], unit: str, *, columns: tuple[str, ...] | None = None) -> Table:
+    """The table in a file: rows are ``name#number``; ids of a file that was only found are ``name#id``, because two
+    tables of one folder may both count from 1."""
+    return Table(
+        source.name,
+        rows,
+        unit,
+        default_id=lambda row: f"{source.name}#{row.number}",
+        keyed=str if source.named else lambda id: f"{source.name}#{id}",
+        columns=columns,
+    )
+
+
 def _cell(word: str, kind: str) -> str:
     return word if kind == "text" else word.strip()
+
+
+def _no_text(value: Any) -> str:
+    """Why ``value`` is no text to be encoded, or nothing; numbers are taken as they are written."""
+    try:
+        plain = tidy(value)
+    except NoScalar:
+        plain = []
+    if isinstance(plain, (list, bool)):
+        return f'"{{}}" holds no text but a {type(value).__name__}'
+    return 'empty "{}"' if plain is None or not str(plain).strip() else ""
 
 
 def _plain_text(value: Any) -> str | None:
