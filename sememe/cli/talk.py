@@ -76,9 +76,11 @@ class _Lines:
         silent = now - self.written
         if silent >= 10 or (tenth > self.tenth and silent >= 1):
             self.tenth, self.written = tenth, now
-            rate = amount(int(self.done / (now - self.started)), self.unit)
-            of = f" of {amount(self.total, self.unit)}" if self.total else ""
-            _write(f"{self.name:<10} {amount(self.done, self.unit)}{of}  {rate}/s")
+            rate = amount(round(self.done / (now - self.started)), self.unit)
+            done = amount(self.done, self.unit)
+            if self.total:
+                done = f"{done.removesuffix(f' {self.unit}')} of {amount(self.total, self.unit)}"
+            _write(f"{self.name:<10} {done}  {rate}/s")
 
 
 class BarProgress:
