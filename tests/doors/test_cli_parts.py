@@ -199,6 +199,7 @@ def test_lines_for_logs_are_few(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert 5 <= len(lines) <= 10
     assert lines[0] == "encode     100 of 1 000 chunks  100 chunks/s"
 
+    now[0] = 0.0
     with talk.LineProgress().phase("read", total=None, unit="files") as phase:
         for _ in range(100):
             now[0] += 1
