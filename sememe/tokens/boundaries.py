@@ -23,7 +23,7 @@ class Boundary(IntEnum):
 #: end a sentence where white space follows
 _STOPS = frozenset(".!?…؟۔।॥։።")
 #: end a sentence by themselves, in scripts that put no space after it
-_WIDE_STOPS = frozenset("。！？｡．។៕།༎။")
+_WIDE_STOPS = frozenset("。！？｡។៕།༎။")
 _CLOSERS = "\"'”’»›)]}」』】）》〉*_`"
 _OPENERS = "\"'“‘«‹([{「『【（《〈*_`"
 #: a full stop after these ends no sentence
@@ -77,7 +77,7 @@ def _ends_sentence(text: str, end: int, following: str) -> bool:
 
 def _closed_by(text: str, end: int) -> str:
     """The last character before ``end`` that closes no quotation or bracket."""
-    return text[max(0, end - _LONGEST_WORD) : end].rstrip(_CLOSERS)[-1:] or " "
+    return text[max(0, end - _LONGEST_WORD) : end].rstrip(_CLOSERS + " \u00a0\u202f")[-1:] or " "
 
 
 def _is_abbreviation(text: str, end: int, following: str) -> bool:
@@ -96,7 +96,7 @@ def _between_words(left: str, right: str) -> bool:
     """Whether a word may end between two characters that no space parts."""
     if right < "\u0e00" and left < "\u0e00":  # only scripts beyond are written without spaces
         return False
-    if left == _JOINER or not right.isalnum() or unicodedata.category(right)[0] == "M":
+    if left == _JOINER or right.isdecimal() or not right.isalnum() or unicodedata.category(right)[0] == "M":
         return False
     return _unspaced(left) or _unspaced(right)
 

@@ -189,32 +189,31 @@ def _plan(text: str, tokenizer: Tokenizer, size: int, overlap: int) -> _Plan:
             end = _best_end(units, start, done, room)
             part = units.between(start, end)
             count = yield part
-            if count <= size:
+            if count <= size or end == start + 1:
                 break
-            if end == start + 1:
-                break
+            # Fewer tokens in proportion, so that few rounds do even where parts have many more than their share.
             weight = units.tokens(start, end)
             room = min(weight - 1, weight * size // count)
         if count <= size:
             at = units.start(start)
             chunks.append(Chunk(part, at, at + len(part), count))
         else:
-            chunks += yield from _plan_unit(part, units.start(start), tokenizer, size)
+            chunks += _moved((yield from _plan_unit(part, count, tokenizer, size)), units.start(start))
         done = end
         if done < len(units):
             start = yield from _next_start(units, start, done, overlap)
     return chunks
 
 
-def _plan_unit(part: str, at: int, tokenizer: Tokenizer, size: int) -> _Plan:
+def _plan_unit(part: str, count: int, tokenizer: Tokenizer, size: int) -> _Plan:
     """A unit that by itself has more tokens than in its text: cut it where its own tokens allow."""
     if len(_units(part, tokenizer)) == 1:
         raise DataError(
             f"a part of the text cannot be cut into chunks of {size} tokens",
-            why=[f"{part[:40]!r} has {len(part)} characters and more than {size} tokens, none of which ends inside it"],
+            why=[f"{part[:40]!r} ({len(part)} characters) has {count} tokens, and none of them ends inside it"],
             do=["use larger chunks"],
         )
-    return _moved((yield from _plan(part, tokenizer, size, 0)), at)
+    return (yield from _plan(part, tokenizer, size, 0))
 
 
 def _best_end(units: _Units, start: int, done: int, room: int) -> int:

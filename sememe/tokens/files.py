@@ -84,9 +84,10 @@ def _from_vocab(path: Path, config: Mapping[str, Any]) -> Loaded:
             do=[_convert(path.parent)],
         )
     try:
-        lines = _read(path).decode("utf-8").splitlines()
+        text = _read(path).decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise ModelError(f"{path} is not UTF-8 text", why=[str(error)], do=[_FETCH_AGAIN]) from error
+    lines = text.removesuffix("\n").split("\n")  # splitlines would also split at rarer characters, which are pieces
     vocab = {piece: number for number, piece in enumerate(lines)}
     special = {name: _special(config, f"{name}_token", f"[{name.upper()}]") for name in ("unk", "cls", "sep", "pad")}
     absent = [special[name] for name in ("unk", "cls", "sep") if special[name] not in vocab]

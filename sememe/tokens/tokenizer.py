@@ -1,13 +1,13 @@
 """The tokenizer of a model: text into ids, pieces and character offsets, and long id lists into legal inputs.
 
 The work is done by the `tokenizers` library, which is imported when the first tokenizer is loaded. It is called in
-batches: it then leaves Python's lock alone and spreads the texts over its own threads, so several Python threads may
-share one `Tokenizer`, which never changes after it is loaded.
+batches: it then leaves Python's lock alone and spreads the texts over its own threads (as many as `RAYON_NUM_THREADS`
+says, one where `TOKENIZERS_PARALLELISM` is "false"), so several Python threads may share one `Tokenizer`, which never
+changes after it is loaded, and a forked process may go on with it, on one thread.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 BATCH_TEXTS = 1024
 BATCH_CHARACTERS = 1_000_000
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_SWITCH = "TOKENIZERS_PARALLELISM"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,9 +82,7 @@ class Tokenizer:
         Raises:
             ModelError: there is none, or its files are damaged or of an unknown kind.
         """
-        tokenizer = cls(load_files(Path(path)), name=str(path))
-        _keep_quiet_on_fork()
-        return tokenizer
+        return cls(load_files(Path(path)), name=str(path))
 
     def __repr__(self) -> str:
         return f"Tokenizer({self.name!r}, {self.vocab_size} ids, {self.specials} specials)"
@@ -247,30 +244,3 @@ def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
 
 def _clean(text: str) -> str:
     return _SURROGATES.sub("\ufffd", text)
-
-
-_watching = False
-
-
-def _keep_quiet_on_fork() -> None:
-    """Say to a forked child, and only there, that the library's threads are not its own.
-
-    The library warns on stderr when a process forks after it used threads, unless its switch is set. Threads do not
-    survive a fork, so "false" is the right answer in the child; the parent's environment is as it was before.
-    """
-    global _watching
-    if _watching or not hasattr(os, "register_at_fork"):
-        return
-    _watching = True
-    ours: list[bool] = []
-
-    def before() -> None:
-        ours.append(_SWITCH not in os.environ)
-        if ours[-1]:
-            os.environ[_SWITCH] = "false"
-
-    def after_in_parent() -> None:
-        if ours and ours.pop():
-            os.environ.pop(_SWITCH, None)
-
-    os.register_at_fork(before=before, after_in_parent=after_in_parent)
