@@ -47,7 +47,7 @@ def rules_in(folder: str, above: Rules | None, notes: list[str]) -> Rules | None
     lines: list[str] = []
     for name in NAMES:
         lines += _read(Path(folder, name), notes)
-    spec = compiled(lines, folder, notes)
+    spec = GitIgnoreSpec.from_lines(understood(lines, folder, notes))
     return Rules(folder, spec, above) if len(spec) else above
 
 
@@ -61,8 +61,8 @@ def rules_above(folder: str, notes: list[str]) -> Rules | None:
     return rules
 
 
-def compiled(lines: Iterable[str], where: str, notes: list[str]) -> GitIgnoreSpec:
-    """The patterns that can be understood; the others are named in ``notes``."""
+def understood(lines: Iterable[str], where: str, notes: list[str]) -> list[str]:
+    """Those of the patterns that can be compiled, and matched in a short time; the others are named in ``notes``."""
     good = []
     for line in lines:
         try:
@@ -73,7 +73,7 @@ def compiled(lines: Iterable[str], where: str, notes: list[str]) -> GitIgnoreSpe
             notes.append(f"{where}: the ignore pattern {line[:80]!r} is left out ({error})")
         else:
             good.append(line)
-    return GitIgnoreSpec.from_lines(good)
+    return good
 
 
 def _read(path: Path, notes: list[str]) -> list[str]:

@@ -29,7 +29,7 @@ def read_markdown(document: Document, options: ReadOptions) -> Found:
     title = meta.get("title")
     sections = split(
         text,
-        list(_headings(text, begin)),
+        _headings(text, begin),
         begin=begin,
         title=title if isinstance(title, str) and title else document.source.stem,
     )
@@ -55,7 +55,12 @@ def _headings(text: str, begin: int) -> Iterator[Heading]:
         elif bare.lstrip().startswith("<!--"):
             comment, before, alone = "-->" not in bare, "", True
         elif atx := ATX.match(bare):
-            yield Heading(start, offset, len(atx[1]), _title(re.sub(r"(?:^|[ \t]+)#+[ \t]*$", "", bare[atx.end() :])))
+            yield Heading(
+                start,
+                offset,
+                len(atx[1]),
+                _title(re.sub(r"(?:^|[ \t]+)#+[ \t]*$", "", bare[atx.end() :][: 2 * MAX_TITLE])),
+            )
             before, alone = "", True
         elif before and alone and (under := UNDERLINE.match(bare)):
             yield Heading(before_start, offset, 1 if under[1][0] == "=" else 2, _title(before))

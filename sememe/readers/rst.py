@@ -15,7 +15,7 @@ def read_rst(document: Document, options: ReadOptions) -> Found:
     text = document.text()
     if not text.strip():
         raise Unreadable("empty (only white space)")
-    sections = split(text, list(_headings(text)), title=document.source.stem)
+    sections = split(text, _headings(text), title=document.source.stem)
     return Found(numbered(document.source, items_of_lines(document.source, text, sections, {})))
 
 

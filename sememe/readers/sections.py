@@ -8,14 +8,17 @@ whatever follows (the last one, with what stands before it).
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from sememe.readers.source import Source
 from sememe.shapes import Item, Meta, Place
 
 FEW_WORDS = 5
 MAX_TITLE = 200
+#: the headings after so many are text of the last section
+MAX_HEADINGS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,9 @@ class Section:
     title: str
 
 
-def split(text: str, headings: Sequence[Heading], *, begin: int = 0, title: str) -> list[Section]:
+def split(text: str, headings: Iterable[Heading], *, begin: int = 0, title: str) -> list[Section]:
     """The sections of ``text[begin:]``; what stands before the first heading is called ``title``."""
+    headings = list(islice(headings, MAX_HEADINGS))
     bounds = [heading.start for heading in headings] + [len(text)]
     found = []
     if text[begin : bounds[0]].strip():

@@ -16,7 +16,7 @@ from sememe.shapes import Item, Meta, Place, Scalar, Skipped
 
 #: rows that are looked at before the columns are chosen
 SAMPLE = 1000
-MAX_ROWS = 5_000_000
+MAX_ROWS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,12 @@ import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from pathspec import GitIgnoreSpec
+from pathspec import PathSpec
 
 from sememe.errors import DataError, UsageError
-from sememe.readers.ignore import Rules, compiled, rules_above, rules_in
+from sememe.readers.ignore import Rules, rules_above, rules_in, understood
 from sememe.readers.source import Source
 from sememe.shapes import Skipped
 
@@ -88,22 +89,23 @@ def _roots(given: Sequence[Path | str]) -> dict[str, tuple[Path, str]]:
             depth[real] += 1
 
 
-def _glob(patterns: Sequence[str]) -> GitIgnoreSpec | None:
+def _glob(patterns: Sequence[str]) -> PathSpec[Any] | None:
     patterns = [patterns] if isinstance(patterns, str) else list(patterns)
     if not patterns:
         return None
     problems: list[str] = []
     lines = ["**", *patterns] if all(pattern.startswith("!") for pattern in patterns) else patterns
-    spec = compiled(lines, "glob", problems)
+    good = understood(lines, "glob", problems)
     if problems:
         raise UsageError("a glob cannot be understood", why=problems)
-    return spec
+    # Not GitIgnoreSpec: here ``!old/`` takes back what ``*.md`` took, because the last match decides.
+    return PathSpec.from_lines("gitignore", good)
 
 
 class _Walker:
     """The state of one walk."""
 
-    def __init__(self, glob: GitIgnoreSpec | None, hidden: bool, roots: tuple[str, ...]) -> None:
+    def __init__(self, glob: PathSpec[Any] | None, hidden: bool, roots: tuple[str, ...]) -> None:
         self.glob, self.hidden, self.roots = glob, hidden, roots
         self.files: list[Source] = []
         self.skipped: list[Skipped] = []
