@@ -196,8 +196,8 @@ def _toml(value: object) -> str:
 
 def unknown_environment() -> list[str]:
     """Variables that begin with ``SEMEME_`` and mean nothing to sememe, most likely misspelt."""
-    known = {key.env for key in KEYS} | {"SEMEME_DEBUG", "SEMEME_COMPLETE"}
-    return sorted(name for name in os.environ if name.startswith("SEMEME_") and name.strip("_") not in known)
+    known = {key.env for key in KEYS} | {"SEMEME_DEBUG"}
+    return sorted(name for name in os.environ if name.startswith("SEMEME_") and name not in known)
 
 
 def _decide(key: Key, flags: Mapping[str, object], files: list[tuple[Path, dict[str, Any]]]) -> tuple[Any, str]:

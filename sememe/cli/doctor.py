@@ -140,6 +140,8 @@ def _self_test(session: Session) -> dict[str, Any]:
         ended = time.perf_counter()
     except SememeError as error:
         return {"state": "failed", "why": str(error), "do": f"sememe models verify {name}"}
+    except Exception as error:  # whatever it is, the other findings are worth having
+        return {"state": "failed", "why": f"{type(error).__name__}: {error}", "do": "SEMEME_DEBUG=1 sememe embed x"}
     cosine = sememe.similarity(first, second)
     good = first.shape == (encoder.dim,) and 0.2 < cosine < 1.0
     return {

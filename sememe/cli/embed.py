@@ -15,6 +15,7 @@ import click
 from sememe.cli import options
 from sememe.cli.output import Output, opened
 from sememe.cli.session import Session
+from sememe.cli.talk import WithinPhase
 from sememe.errors import DataError, UsageError
 from sememe.progress import amount
 
@@ -55,9 +56,11 @@ def command(
     source = _texts(texts, file)
     encoder = session.encoder()
     began, count, kept = time.perf_counter(), 0, []
-    with opened(out) as output:
+    total = len(texts) if texts and texts != ("-",) else None
+    progress = session.talk.progress()
+    with opened(out) as output, progress.phase("encode", total=total, unit="texts") as phase:
         while batch := list(islice(source, BATCH)):
-            vectors = encoder.encode(batch, role=role, on_long=on_long, progress=session.talk.progress())
+            vectors = encoder.encode(batch, role=role, on_long=on_long, progress=WithinPhase(phase))
             count += len(batch)
             if form == "npy":
                 kept.append(vectors)

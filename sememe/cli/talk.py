@@ -83,6 +83,22 @@ class _Lines:
             _write(f"{self.name:<10} {done}  {rate}/s")
 
 
+class WithinPhase:
+    """Lets a job that opens phases of its own move one that is open already: many batches, one bar."""
+
+    def __init__(self, outer: Phase) -> None:
+        self.outer = outer
+
+    @contextmanager
+    def phase(self, name: str, *, total: int | None, unit: str) -> Iterator[Phase]:
+        """The outer phase, whatever is asked for."""
+        yield self.outer
+
+    def note(self, text: str) -> None:
+        """Say it on its own line."""
+        _write(text)
+
+
 class BarProgress:
     """For a terminal: one bar a phase, redrawn at most ten times a second (drawn by rich, imported at the first)."""
 
