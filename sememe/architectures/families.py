@@ -1,0 +1,96 @@
+"""Which function runs which kind of network. A new family is one file and one row here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sememe.architectures import bert
+from sememe.errors import ModelError
+from sememe.ops.contract import Inputs, Ops, Tensor, Weight
+
+
+class Weights(Protocol):
+    """The tensors of a model, by name."""
+
+    def __contains__(self, name: object) -> bool: ...
+
+    def __call__(self, name: str) -> Any: ...
+
+    def shape(self, name: str) -> tuple[int, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A network with its numbers, ready to be run by any interpreter.
+
+    ``positions`` is the longest text that it has positions for; ``layers`` and ``width`` are those of its config.
+    """
+
+    run: Callable[[Ops, Inputs], Tensor]
+    width: int
+    layers: int
+    positions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """How one kind of network is read, checked and run. ``prefixes`` are what its tensors' names may start with."""
+
+    read: Callable[[Mapping[str, Any]], Any]
+    shapes: Callable[[Any], dict[str, tuple[int | None, ...]]]
+    run: Callable[[Ops, Weight, Any, Inputs], Tensor]
+    prefixes: tuple[str, ...]
+
+
+FAMILIES = {
+    "bert": Family(bert.BertConfig.read, bert.shapes, bert.bert, prefixes=("", "bert.")),
+}
+
+
+def build(kind: str, config: Mapping[str, Any], weights: Weights) -> Architecture:
+    """The network of ``config.json`` over ``weights``.
+
+    Args:
+        kind: the config's ``model_type``.
+
+    Raises:
+        ModelError: an unknown kind, an unusable config, or weights that do not fit it (each is named).
+    """
+    if kind not in FAMILIES:
+        raise ModelError(
+            f'the architecture "{kind}" is not one that sememe runs', do=[f"known are: {', '.join(FAMILIES)}"]
+        )
+    family = FAMILIES[kind]
+    numbers = family.read(config)
+    shapes = family.shapes(numbers)
+    prefix = next((p for p in family.prefixes if p + next(iter(shapes)) in weights), family.prefixes[0])
+
+    def find(name: str) -> str:
+        # Checkpoints from before 2019 call the two vectors of a LayerNorm gamma and beta.
+        old = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+        return prefix + (old if prefix + name not in weights and prefix + old in weights else name)
+
+    _check(shapes, weights, find)
+    return Architecture(
+        run=lambda ops, inputs: family.run(ops, lambda name: weights(find(name)), numbers, inputs),
+        width=numbers.width,
+        layers=numbers.layers,
+        positions=numbers.positions,
+    )
+
+
+def _check(shapes: dict[str, tuple[int | None, ...]], weights: Weights, find: Callable[[str], str]) -> None:
+    wrong = []
+    for name, shape in shapes.items():
+        if find(name) not in weights:
+            wrong.append(f"{name} is missing")
+            continue
+        got = weights.shape(find(name))
+        if len(got) != len(shape) or any(s not in (None, g) for s, g in zip(shape, got, strict=True)):
+            wanted = ", ".join("any" if s is None else str(s) for s in shape)
+            wrong.append(f"{name} has the shape {got}, the config needs ({wanted})")
+    if wrong:
+        more = [f"… and {len(wrong) - 5} more"] if len(wrong) > 5 else []
+        raise ModelError("the weights do not fit the model's config.json", why=wrong[:5] + more)

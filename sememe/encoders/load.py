@@ -1,0 +1,85 @@
+"""A name or a folder into an encoder."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+
+from sememe import settings
+from sememe.architectures.families import build
+from sememe.encoders.contract import Encoder
+from sememe.encoders.recipe import Recipe
+from sememe.encoders.transformer import Identity, TransformerEncoder
+from sememe.errors import UsageError
+from sememe.models.layout import Layout
+from sememe.models.pull import open_layout
+from sememe.models.receipt import fingerprint_files
+from sememe.models.weights import Weights
+from sememe.ops import openvino
+from sememe.progress import Progress
+from sememe.tokens.tokenizer import Tokenizer
+
+
+def load_encoder(
+    name_or_path: str | Path | None = None,
+    *,
+    precision: str | None = None,
+    threads: int | None = None,
+    home: Path | str | None = None,
+    offline: bool | None = None,
+    progress: Progress | None = None,
+) -> Encoder:
+    """An encoder, fetched first where that is needed and allowed.
+
+    Args:
+        name_or_path: a name of the catalogue, an added name, or a folder; None takes the set one. What is None below
+            comes from the settings too.
+        precision: ``auto`` (bf16 where the processor has it), ``f32`` or ``bf16``.
+        threads: how many processor cores work; 0 is all.
+        progress: where a fetch is shown; None draws it on stderr.
+
+    Raises:
+        MissingModelError: not here, and not to be had.
+        ModelError: its files are damaged, or of a kind that sememe does not run.
+    """
+    flags = {"model": None if name_or_path is None else str(name_or_path), "precision": precision}
+    now = settings.load({**flags, "threads": threads, "home": home, "offline": offline})
+    if now.threads < 0:
+        raise UsageError(f"threads must be 0 (all) or more, not {now.threads}")
+    chosen = openvino.choose_precision(now.precision)
+    asked = name_or_path if isinstance(name_or_path, Path) else now.model
+    layout = open_layout(asked, home=now.home, offline=now.offline, progress=progress)
+    architecture = build(layout.architecture, layout.config, Weights.open(layout.weights_folder))
+    return TransformerEncoder(
+        architecture,
+        Tokenizer.load(layout.tokenizer_file),
+        Recipe.of(layout, positions=architecture.positions),
+        Identity(layout.name, _digest(layout, now.home), _details(layout)),
+        precision=chosen,
+        threads=now.threads or cores(),
+    )
+
+
+def cores() -> int:
+    """How many processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _digest(layout: Layout, home: Path) -> str:
+    files = [*layout.weight_files, layout.weights_folder / "config.json"]
+    return fingerprint_files(layout.folder, files, home=home)
+
+
+def _details(layout: Layout) -> Mapping[str, str]:
+    details = {
+        "engine": f"OpenVINO {openvino.library().__version__.partition('-')[0]} on {platform.machine()}",
+        "architecture": layout.architecture,
+        "folder": str(layout.folder),
+    }
+    if layout.assumed:
+        details["assumed"] = "; ".join(layout.assumed)
+    return details

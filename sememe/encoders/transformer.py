@@ -1,0 +1,295 @@
+"""Texts into vectors through a transformer network.
+
+Texts are tokenised in windows; a window's token lists are sorted into batches of similar length; the batches are
+spread over as many threads as the network has streams, and their rows go back to their places. While one window is
+in the network the next is tokenised, so no core waits, and a single text goes straight through.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from sememe.architectures import pooling
+from sememe.architectures.families import Architecture
+from sememe.encoders.batches import Rows, pad, plan
+from sememe.encoders.contract import LongItemWarning, check_options
+from sememe.encoders.recipe import Recipe
+from sememe.errors import DataError, ModelError
+from sememe.ops.contract import Inputs, Ops, Tensor
+from sememe.ops.openvino import compile_network
+from sememe.progress import SILENT, Phase, Progress
+from sememe.shapes import Encoded, Vectors
+from sememe.tokens.tokenizer import Tokenizer, check_texts
+
+#: texts that are tokenised and sorted together; more means less padding and more memory
+WINDOW = 4096
+#: padded tokens a batch; measured best from 1,000 to 2,000 (docs/decisions/0003-batches.md)
+BUDGET = 1024
+#: widths are multiples of this; other widths leave tiles of the processor half empty (same page)
+STEP = 8
+#: bump when the same weights, tokenizer and recipe would give other numbers
+VERSION = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What an encoder is called and made of; ``files`` is a digest over weights and config."""
+
+    name: str
+    files: str
+    details: Mapping[str, str]
+
+
+class TransformerEncoder:
+    """An `Encoder` over one network. Safe to share between threads.
+
+    The tolerance of bf16: a text's vector moves by at most 0.02 (Euclidean, unit vectors) with its company in the
+    batch, 0.004 on average; in f32 by at most 1e-5.
+    """
+
+    modalities = frozenset({"text"})
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        tokenizer: Tokenizer,
+        recipe: Recipe,
+        identity: Identity,
+        *,
+        precision: str,
+        threads: int,
+    ) -> None:
+        if recipe.max_tokens <= tokenizer.specials:
+            raise ModelError(f"{identity.name} takes {recipe.max_tokens} tokens, which leaves no room for text")
+        self.architecture = architecture
+        self.tokenizer = tokenizer
+        self.recipe = recipe
+        self.identity = identity
+        self.precision = precision
+        self.threads = threads
+        network = partial(item_vectors, architecture, recipe)
+        self.network = compile_network(network, precision=precision, streams=threads)
+        self._local = threading.local()
+        self._pool: ThreadPoolExecutor | None = None
+        self._pool_lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        return self.identity.name
+
+    @property
+    def dim(self) -> int:
+        return self.architecture.width
+
+    @property
+    def max_tokens(self) -> int:
+        return self.recipe.max_tokens
+
+    @property
+    def fingerprint(self) -> str:
+        parts = (VERSION, self.identity.files, self.tokenizer.fingerprint, self.recipe.canonical())
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    def __repr__(self) -> str:
+        return f"<encoder {self.name}: {self.dim} dims, {self.max_tokens} tokens, {self.precision}>"
+
+    def describe(self) -> Mapping[str, str]:
+        recipe = self.recipe
+        prompts = ", ".join(f"{role}: {text!r}" for role, text in recipe.prompts.items() if text)
+        return {
+            "encoder": self.name,
+            "dim": str(self.dim),
+            "longest": f"{self.max_tokens} tokens",
+            "pooling": recipe.pooling + (", unit length" if recipe.normalize else ", length kept"),
+            "prompts": prompts or "none",
+            "precision": self.precision,
+            "threads": str(self.threads),
+            **self.identity.details,
+            "fingerprint": self.fingerprint,
+        }
+
+    def encode(
+        self,
+        items: Sequence[str],
+        *,
+        role: str = "document",
+        on_long: str = "warn",
+        progress: Progress | None = None,
+    ) -> Vectors:
+        return self.encode_report(items, role=role, on_long=on_long, progress=progress).vectors
+
+    def encode_report(
+        self,
+        items: Sequence[str],
+        *,
+        role: str = "document",
+        on_long: str = "warn",
+        progress: Progress | None = None,
+    ) -> Encoded:
+        check_options(role, on_long)
+        check_texts(items)
+        prompt = self.recipe.prompts[role]
+        used, dropped = np.zeros(len(items), np.int32), np.zeros(len(items), np.int32)
+        vectors = np.zeros((len(items), self.dim), np.float32)
+        with (progress or SILENT).phase("encode", total=len(items), unit="texts") as phase:
+            work = _Work(self._submit, phase)
+            for first in range(0, len(items), WINDOW):
+                last = min(first + WINDOW, len(items))
+                texts = [self._prepared(prompt, text) for text in items[first:last]]
+                pieces, owners = self._pieces(texts, on_long, first, used[first:last], dropped[first:last])
+                work.add(self._batches(pieces, self._skip(prompt)), owners, vectors[first:last])
+            work.finish()
+        if self.recipe.normalize and on_long == "mean":
+            _renormalize(vectors, np.flatnonzero(used > self.max_tokens))
+        if on_long == "warn" and dropped.any():
+            warnings.warn(_cut_message(used, dropped, self.max_tokens), LongItemWarning, stacklevel=3)
+        _check_finite(vectors, self.name)
+        return Encoded(vectors, used, dropped)
+
+    def close(self) -> None:
+        """Let the threads go; the next call starts them again."""
+        with self._pool_lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown()
+
+    def _prepared(self, prompt: str, text: str) -> str:
+        return prompt + (text.lower() if self.recipe.lower_case else text)
+
+    def _skip(self, prompt: str) -> int:
+        if self.recipe.include_prompt or not prompt:
+            return 0
+        return len(self.tokenizer.ids([prompt])[0]) - len(self.tokenizer.suffix)
+
+    def _pieces(
+        self, texts: list[str], on_long: str, first: int, used: Any, dropped: Any
+    ) -> tuple[list[list[int]], list[tuple[int, float]]]:
+        """Token lists that fit the network, and for each the row it belongs to with its share of that row's vector."""
+        limit = self.max_tokens
+        pieces, owners = [], []
+        for row, ids in enumerate(self.tokenizer.ids(texts)):
+            parts = [ids]
+            if len(ids) > limit:
+                if on_long == "error":
+                    raise _too_long(first + row, len(ids), limit)
+                parts = self.tokenizer.windows(ids, limit) if on_long == "mean" else [self.tokenizer.cut(ids, limit)]
+                dropped[row] = 0 if on_long == "mean" else len(ids) - limit
+            used[row] = sum(map(len, parts))
+            for part in parts:
+                if part:  # a tokenizer without special tokens has none for an empty text, whose vector stays zero
+                    pieces.append(part)
+                    owners.append((row, len(part) / used[row]))
+        return pieces, owners
+
+    def _batches(self, pieces: list[list[int]], skip: int) -> Iterator[tuple[Rows, Inputs]]:
+        pool = partial(pooling.weights, self.recipe.pooling, skip=skip)
+        for rows in plan([len(piece) for piece in pieces], budget=BUDGET, step=STEP):
+            inputs = pad(
+                pieces,
+                rows,
+                step=STEP,
+                limit=self.architecture.positions,
+                pad_id=self.tokenizer.pad_id,
+                pool=pool,
+            )
+            yield rows, inputs
+
+    def _run(self, inputs: Inputs) -> Vectors:
+        """One batch through the network, on this thread's own request: float32 ``(b, dim)``, a copy."""
+        request: Callable[[Inputs], list[Any]] | None = getattr(self._local, "request", None)
+        if request is None:
+            request = self._local.request = self.network.request()
+        return np.array(request(inputs)[0], np.float32)
+
+    def _submit(self, inputs: Inputs, *, alone: bool) -> Future[Vectors]:
+        if alone:
+            done: Future[Vectors] = Future()
+            done.set_result(self._run(inputs))
+            return done
+        with self._pool_lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="sememe-encode")
+            return self._pool.submit(self._run, inputs)
+
+
+class _Work:
+    """Batches on their way: at most two windows are in memory, and rows land where they belong."""
+
+    def __init__(self, submit: Callable[..., Future[Vectors]], phase: Phase) -> None:
+        self.submit, self.phase = submit, phase
+        self.windows: deque[list[tuple[Future[Vectors], Rows, list[tuple[int, float]], Vectors]]] = deque()
+
+    def add(self, batches: Iterator[tuple[Rows, Inputs]], owners: list[tuple[int, float]], out: Vectors) -> None:
+        todo = list(batches)
+        # A call of one batch is run by the caller's own thread: no hand-over delays a single query.
+        alone = len(todo) == 1 and not self.windows
+        self.windows.append([(self.submit(inputs, alone=alone), rows, owners, out) for rows, inputs in todo])
+        if len(self.windows) > 1:
+            self._land(self.windows.popleft())
+
+    def finish(self) -> None:
+        while self.windows:
+            self._land(self.windows.popleft())
+
+    def _land(self, window: list[tuple[Future[Vectors], Rows, list[tuple[int, float]], Vectors]]) -> None:
+        try:
+            for future, rows, owners, out in window:
+                result = future.result()
+                for piece, vector in zip(rows, result, strict=True):
+                    row, share = owners[piece]
+                    out[row] += vector if share == 1 else vector * np.float32(share)
+                self.phase.advance(len(rows))
+        except BaseException:
+            for entry in (*window, *(entry for later in self.windows for entry in later)):
+                entry[0].cancel()
+            raise
+
+
+def item_vectors(architecture: Architecture, recipe: Recipe, ops: Ops, inputs: Inputs) -> Tensor:
+    """The whole way inside the graph: network, pooling, length. ``(b, dim)``."""
+    hidden = architecture.run(ops, inputs)
+    pooled = pooling.pool(ops, hidden, inputs, recipe.pooling)
+    return ops.normalize(pooled) if recipe.normalize else pooled
+
+
+def _renormalize(vectors: Vectors, rows: Any) -> None:
+    lengths = np.linalg.norm(vectors[rows], axis=1, keepdims=True)
+    vectors[rows] /= np.maximum(lengths, 1e-12)
+
+
+def _check_finite(vectors: Vectors, name: str) -> None:
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(bad):
+        raise ModelError(
+            f"{name} gives vectors that are not finite",
+            why=[f"{len(bad)} of {len(vectors)}, the first for item {bad[0]}"],
+            do=[("look at the model's files", f"sememe models verify {name}"), 'or try precision="f32"'],
+        )
+
+
+def _too_long(item: int, tokens: int, limit: int) -> DataError:
+    return DataError(
+        f"item {item} is longer than the encoder takes",
+        why=[f"it has {tokens} tokens, the limit is {limit}"],
+        do=["cut it into chunks", 'or allow it: on_long="cut" (keeps the start) or on_long="mean" (averages windows)'],
+    )
+
+
+def _cut_message(used: Any, dropped: Any, limit: int) -> str:
+    cut = np.flatnonzero(dropped)
+    worst = cut[dropped[cut].argmax()]
+    return (
+        f"{len(cut)} of {len(used)} items are longer than {limit} tokens and were cut; "
+        f"item {worst} lost {dropped[worst]} of {used[worst] + dropped[worst]} tokens. "
+        'Cut them into chunks, or say on_long="mean" or on_long="cut".'
+    )

@@ -1,0 +1,231 @@
+"""The operations as an OpenVINO graph: the fast interpreter.
+
+`compile_network` runs an architecture's function once over graph nodes and compiles what it built. Weights are shared
+with the mapped file, not copied. The precision is asked for by name and is part of the result's description.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sememe.errors import UsageError
+from sememe.ops.contract import Inputs
+
+if TYPE_CHECKING:
+    import openvino
+    from openvino import Node
+
+Array = npt.NDArray[Any]
+PRECISIONS = ("auto", "f32", "bf16")
+
+
+@functools.cache
+def library() -> Any:
+    """The OpenVINO module, imported in the one way that sends nothing.
+
+    Its package reports each import to its maker through `openvino_telemetry`, from another thread. With that module
+    declared absent it uses its own stub.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)
+    import openvino
+
+    return openvino
+
+
+@functools.cache
+def core() -> openvino.Core:
+    """The one runtime of this process."""
+    return library().Core()  # type: ignore[no-any-return]
+
+
+@functools.cache
+def has_bf16() -> bool:
+    """Whether this processor multiplies bfloat16 in hardware."""
+    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def choose_precision(asked: str) -> str:
+    """``f32`` or ``bf16``: what ``asked`` means on this processor.
+
+    Raises:
+        UsageError: an unknown name, or bf16 where the processor has none (nothing else is taken quietly).
+    """
+    if asked not in PRECISIONS:
+        raise UsageError(f'precision="{asked}" is not known', do=[f"use one of: {', '.join(PRECISIONS)}"])
+    if asked == "auto":
+        return "bf16" if has_bf16() else "f32"
+    if asked == "bf16" and not has_bf16():
+        raise UsageError(
+            "this processor does not multiply bfloat16 in hardware",
+            why=[f"it has {', '.join(core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES'))}"],
+            do=[("use", 'precision="f32"')],
+        )
+    return asked
+
+
+class OpenvinoOps:
+    """An `Ops` whose tensors are graph nodes. ``wanted`` names the taps that become results of the graph."""
+
+    def __init__(self, wanted: Collection[str] = ()) -> None:
+        self.op = library().opset15
+        self.wanted = frozenset(wanted)
+        self.taps: dict[str, Node] = {}
+
+    def constant(self, array: Array) -> Node:
+        return self.op.constant(np.ascontiguousarray(array))
+
+    def numbers(self, *values: int) -> Node:
+        return self.op.constant(np.array(values, np.int32))
+
+    def scalar(self, value: float) -> Node:
+        return self.op.constant(np.float32(value))
+
+    def gather(self, table: Node, ids: Node) -> Node:
+        return self.op.gather(table, ids, self.op.constant(np.int32(0)))
+
+    def prefix(self, table: Node, like: Node) -> Node:
+        shape = self.op.shape_of(like, output_type="i32")
+        length = self.op.gather(shape, self.numbers(1), self.op.constant(np.int32(0)))
+        return self.op.slice(table, self.numbers(0), length, self.numbers(1), self.numbers(0))
+
+    def linear(self, x: Node, weight: Array, bias: Array | None = None) -> Node:
+        y = self.op.matmul(x, self.constant(weight), False, True)
+        return y if bias is None else self.op.add(y, self.constant(bias))
+
+    def matmul(self, x: Node, y: Node) -> Node:
+        return self.op.matmul(x, y, False, False)
+
+    def add(self, x: Node, y: Node) -> Node:
+        return self.op.add(x, y)
+
+    def multiply(self, x: Node, y: Node) -> Node:
+        return self.op.multiply(x, y)
+
+    def layer_norm(self, x: Node, weight: Array, bias: Array, eps: float) -> Node:
+        y = self.op.mvn(x, self.numbers(-1), True, float(eps), "inside_sqrt")
+        return self.op.add(self.op.multiply(y, self.constant(weight)), self.constant(bias))
+
+    def split_heads(self, x: Node, heads: int) -> Node:
+        # A 0 keeps an axis and -1 takes the rest, so the lengths of batch and text may change from run to run.
+        parts = self.op.reshape(x, self.numbers(0, 0, heads, -1), True)
+        return self.op.transpose(parts, self.numbers(0, 2, 1, 3))
+
+    def merge_heads(self, x: Node) -> Node:
+        return self.op.reshape(self.op.transpose(x, self.numbers(0, 2, 1, 3)), self.numbers(0, 0, -1), True)
+
+    def attention(self, q: Node, k: Node, v: Node, mask: Node, *, name: str) -> Node:
+        width = q.get_output_partial_shape(0)[3].get_length()
+        scores = self.op.multiply(self.op.matmul(q, k, False, True), self.scalar(1 / math.sqrt(width)))
+        # 0 for a token, very low for padding: after the softmax exactly 0
+        low = self.op.multiply(self.op.subtract(self.scalar(1), mask), self.scalar(-1e9))
+        scores = self.op.add(scores, self.op.unsqueeze(low, self.numbers(1, 2)))
+        return self.op.matmul(self.tap(name, self.op.softmax(scores, -1)), v, False, False)
+
+    def gelu(self, x: Node) -> Node:
+        return self.op.gelu(x, "erf")
+
+    def gelu_tanh(self, x: Node) -> Node:
+        return self.op.gelu(x, "tanh")
+
+    def relu(self, x: Node) -> Node:
+        return self.op.relu(x)
+
+    def silu(self, x: Node) -> Node:
+        return self.op.swish(x)
+
+    def tanh(self, x: Node) -> Node:
+        return self.op.tanh(x)
+
+    def squeeze(self, x: Node, axis: int) -> Node:
+        return self.op.squeeze(x, self.numbers(axis))
+
+    def unsqueeze(self, x: Node, axis: int) -> Node:
+        return self.op.unsqueeze(x, self.numbers(axis))
+
+    def maximum(self, x: Node, mask: Node) -> Node:
+        low = self.op.multiply(self.op.subtract(self.scalar(1), mask), self.scalar(-1e9))
+        return self.op.reduce_max(self.op.add(x, self.unsqueeze(low, 2)), self.numbers(1), False)
+
+    def normalize(self, x: Node) -> Node:
+        return self.op.normalize_l2(x, self.numbers(-1), 1e-24, "max")
+
+    def tap(self, name: str, x: Node) -> Node:
+        if name in self.wanted:
+            self.taps[name] = x
+        return x
+
+
+class Network:
+    """A compiled graph. Safe to use from several threads; each brings its own `request`."""
+
+    def __init__(self, compiled: openvino.CompiledModel, taps: Sequence[str], precision: str) -> None:
+        self._compiled = compiled
+        self.taps = tuple(taps)
+        self.precision = precision
+
+    def request(self) -> Callable[[Inputs], list[Array]]:
+        """A function from inputs (arrays) to the result and the taps, in the order of ``taps``.
+
+        The arrays that it returns are overwritten by its next call; it belongs to one thread.
+        """
+        request = self._compiled.create_infer_request()
+        outputs = len(self._compiled.outputs)
+
+        def run(inputs: Inputs) -> list[Array]:
+            given = [inputs.ids, inputs.mask, inputs.pool]
+            if inputs.types is not None:
+                given.append(inputs.types)
+            request.infer(given, share_inputs=True, share_outputs=True)
+            return [request.get_output_tensor(i).data for i in range(outputs)]
+
+        return run
+
+
+def compile_network(
+    network: Callable[[OpenvinoOps, Inputs], Node],
+    *,
+    precision: str,
+    streams: int,
+    types: bool = False,
+    wanted: Collection[str] = (),
+) -> Network:
+    """Build the graph of ``network`` and compile it.
+
+    Args:
+        precision: ``f32`` or ``bf16`` (see `choose_precision`).
+        streams: how many requests run side by side, each on one thread.
+        types: whether the graph takes token types as a fourth input.
+        wanted: names of the taps that become further results.
+
+    Raises:
+        UsageError: a wanted tap that the network does not have.
+    """
+    ov, op = library(), library().opset15
+    names = ["ids", "mask", "pool", *(["types"] if types else [])]
+    kinds = {"ids": np.int32, "mask": np.float32, "pool": np.float32, "types": np.int32}
+    parameters = [op.parameter([-1, -1], dtype=kinds[name], name=name) for name in names]
+    ops = OpenvinoOps(wanted)
+    result = network(ops, Inputs(*parameters))
+    missing = [name for name in wanted if name not in ops.taps]
+    if missing:
+        raise UsageError(f"the network has no tap {', '.join(missing)}")
+    graph = ov.Model([result, *(ops.taps[name] for name in wanted)], parameters, "network")
+    compiled = core().compile_model(
+        graph,
+        "CPU",
+        {
+            "INFERENCE_PRECISION_HINT": precision,
+            "EXECUTION_MODE_HINT": "ACCURACY" if precision == "f32" else "PERFORMANCE",
+            "NUM_STREAMS": streams,
+            "INFERENCE_NUM_THREADS": streams,
+            "ENABLE_CPU_PINNING": False,
+        },
+    )
+    return Network(compiled, list(wanted), precision)
