@@ -156,7 +156,7 @@ class Hub:
                 part.unlink(missing_ok=True)
             _remember(tag, response.headers.get("etag", ""))
             with part.open("ab") as file:
-                for block in response.iter_raw(1 << 16):
+                for block in response.iter_raw():  # as it arrives: nothing is lost in a buffer when it breaks off
                     if digest.size + len(block) > expected.size:
                         digest.update(block)
                         return  # longer than it may be: its checksum is wrong already

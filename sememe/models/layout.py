@@ -245,13 +245,12 @@ def _prompts(settings: Mapping[str, Any], folder: Path) -> dict[str, str]:
 
 def _default_prompt(settings: Mapping[str, Any], folder: Path) -> str | None:
     name = settings.get("default_prompt_name")
-    if name is None:
-        return None
-    if name not in (settings.get("prompts") or {}):
-        raise ModelError(
-            f'{folder / "config_sentence_transformers.json"}: the default prompt "{name}" is not among its prompts'
-        )
-    return str(name)
+    if name is None or (isinstance(name, str) and name in (settings.get("prompts") or {})):
+        return name
+    raise ModelError(
+        f"{folder / 'config_sentence_transformers.json'}: the default prompt is not among its prompts",
+        why=[f"{name!r:.100}"],
+    )
 
 
 def _max_tokens(first: Module, sentence: Mapping[str, Any]) -> int:
@@ -264,7 +263,7 @@ def _max_tokens(first: Module, sentence: Mapping[str, Any]) -> int:
 
 def _positions(config: Mapping[str, Any]) -> int:
     rows = _length(config.get("max_position_embeddings")) or _length(config.get("n_positions"))
-    if rows and config.get("model_type") in _OFFSET_POSITIONS:
+    if rows and str(config.get("model_type")) in _OFFSET_POSITIONS:
         padding = config.get("pad_token_id")
         rows -= (padding if isinstance(padding, int) and padding >= 0 else 1) + 1
     return max(rows, 0)

@@ -61,14 +61,14 @@ def resolve(name_or_path: str | Path, *, home: Path, offline: bool = False, prog
     """
     if is_path(name_or_path):
         folder = Path(name_or_path).expanduser()
-        if not folder.is_dir():
+        if not _is_folder(folder):
             raise MissingModelError(f"there is no folder {folder}", do=[("see what there is", "sememe models list")])
         return folder
     name = str(name_or_path)
     local = here(name, home=home)
     if local is not None:
         return local
-    if lookup(name) is None and Path(name).is_dir():
+    if lookup(name) is None and _is_folder(Path(name)):
         raise MissingModelError(
             f'there is no model "{name}", but a folder of that name', do=[("for the folder, say", f"./{name}")]
         )
@@ -247,12 +247,19 @@ def is_path(name_or_path: str | Path) -> bool:
         return True
     if name_or_path.startswith((".", "~", "/", "\\")) or Path(name_or_path).is_absolute():
         return True
-    return "/" in name_or_path and lookup(name_or_path) is None and Path(name_or_path).is_dir()
+    return "/" in name_or_path and lookup(name_or_path) is None and _is_folder(Path(name_or_path))
 
 
 def is_name(word: str) -> bool:
     """Whether a word can be the name of a model: it will be a folder's name on every system."""
     return NAME.fullmatch(word) is not None and not word.endswith(".") and _RESERVED.fullmatch(word) is None
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # a name that no file system takes
+        return False
 
 
 def _short(path: Path) -> str:
