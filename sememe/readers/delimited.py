@@ -37,7 +37,7 @@ def read_delimited(document: Document, options: ReadOptions) -> Found:
 def _read(document: Document, options: ReadOptions, found: Found) -> None:
     name = document.source.name
     records = _Records(document, *_dialect(document))
-    header = next((cells for cells in records if not isinstance(cells, str)), None)
+    header = next((cells for cells in records if not isinstance(cells, str) and "".join(cells).strip()), None)
     if header is None:
         raise Unreadable("no rows")
     columns = _columns(header, found)
@@ -49,9 +49,9 @@ def _read(document: Document, options: ReadOptions, found: Found) -> None:
 def _rows(records: _Records, columns: tuple[str, ...], found: Found, name: str) -> Iterator[Row]:
     number = 0
     for cells in records:
-        if isinstance(cells, list) and not any(cells) and (len(columns) > 1 or not cells):
-            # A blank line, or one of delimiters alone as spreadsheets write below the last row.
-            if cells:
+        if isinstance(cells, list) and not "".join(cells).strip():
+            # A blank line counts as no row; one of delimiters alone, as spreadsheets write them, does.
+            if len(cells) > 1:
                 number += 1
                 found.skipped.append(Skipped(f"{name} row {number}", "an empty row"))
             continue

@@ -31,6 +31,8 @@ UNDEFINED_IN_CP1252 = bytes((0x81, 0x8D, 0x8F, 0x90, 0x9D))
 
 CONTROL_SHARE = 0.03
 REPLACED_SHARE = 0.05
+#: of noise read as UTF-16 some 3 % are halves of characters
+REPLACED_SHARE_WIDE = 0.01
 #: Western text in cp1252 stays under this share of bytes above 127; other scripts and noise do not
 HIGH_SHARE = 0.3
 
@@ -119,7 +121,7 @@ def _judge(digest: str, encoding: str, counts: _Counts) -> Survey:
     if counts.zeros or counts.controls / size > CONTROL_SHARE:
         return refused("not text")
     if encoding in ("utf-16", "utf-32"):
-        if counts.replaced / size > REPLACED_SHARE:
+        if counts.replaced / size > REPLACED_SHARE_WIDE:
             return refused(f"not text (it has the mark of {encoding.upper()}, but is not)")
         note = f"read as {encoding.upper()}" + _replaced(counts)
         return Survey(digest, counts.size, encoding, note)

@@ -77,8 +77,8 @@ def _title(line: str) -> str:
     title = line.strip()[:MAX_TITLE]
     title = re.sub(r"[ \t]*\{[#.][^{}]*\}$", "", title)
     title = re.sub(r"!?\[([^\[\]]*)\]\([^()]*\)", r"\1", title)
-    title = re.sub(r"`+|\*{1,3}(?=\S)|(?<=\S)\*{1,3}|__", "", title)
-    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", title).strip()
+    marks = r"\\([!-/:-@\[-`{-~])|`+|\*{1,3}(?=\S)|(?<=\S)\*{1,3}|__"
+    return re.sub(marks, lambda mark: mark[1] or "", title).strip()
 
 
 def _front_matter(text: str, notes: list[str]) -> tuple[dict[str, Scalar], int]:

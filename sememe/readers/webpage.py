@@ -62,7 +62,7 @@ def _main_text(markup: str, found: Found) -> Page:
             page = _parsed(markup, drop, only=tag)
             break
     if page.unfinished:
-        found.notes.append(f"a tag or comment that begins in line {page.unfinished} was passed over: it is too long")
+        found.notes.append(f"a tag or comment after line {page.unfinished} never ends: the rest was left out")
     return page
 
 
@@ -72,7 +72,7 @@ def _parsed(markup: str, drop: frozenset[str], only: str = "") -> Page:
         parser.feed(markup[start : start + PIECE])
         if len(parser.rawdata) > MAX_UNFINISHED:
             parser.pass_over(UNFINISHED)
-    parser.close()
+    parser.finish()
     return parser.page()
 
 

@@ -72,11 +72,18 @@ class PageText(HTMLParser):
 
     def pass_over(self, beginning: re.Pattern[str]) -> None:
         """Forget the unfinished tag or comment that waits for its end, but not that it is open."""
-        kept = beginning.match(self.rawdata)
-        if self.cdata_elem is None:
-            self.unfinished = self.unfinished or self.getpos()[0]
+        kept = beginning.match(self.rawdata) if self.cdata_elem is None else None
+        if kept is None:
+            self.handle_data(self.rawdata)
         self.updatepos(0, len(self.rawdata))
-        self.rawdata = kept[0] + " " if kept and self.cdata_elem is None else ""
+        self.rawdata = kept[0] + " " if kept else ""
+
+    def finish(self) -> None:
+        """The page has ended. A tag or comment that has not swallows the rest, as it does in a browser."""
+        if self.cdata_elem is None and re.match(r"<[!/?a-zA-Z]", self.rawdata):
+            self.unfinished = self.marks[-1][1] if self.marks else 1
+            self.rawdata = ""
+        self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in REGIONS or (tag == "div" and ("role", "main") in attrs):
@@ -157,11 +164,10 @@ class PageText(HTMLParser):
     def _write(self, text: str, line: int) -> None:
         if not text:
             return
-        if self.gap and self.length:
-            self._append(self.gap)
-        elif self.gap.endswith("- "):
-            self._append("- ")
-        self.gap = ""
+        bullet = "- " if self.gap.endswith("\n- ") else ""
+        if self.length:
+            self._append(self.gap.removesuffix(bullet))
+        text, self.gap = bullet + text, ""
         if self.heading and self.heading[1] < 0:
             self.heading = (self.heading[0], self.length, len(self.parts))
         if not self.marks or self.marks[-1][1] != line:
