@@ -22,44 +22,11 @@ SENSES = {
 }  # fmt: skip
 NEEDED = {"id": str, "title": str, "text": str, "topic": str, "kind": str, "year": int, "place": str}
 OPTIONAL = {"sense": str, "duplicate_of": str, "outlier": bool}
-STOP_WORDS = frozenset(
-    [
-        "a",
-        "about",
-        "after",
-        "all",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "been",
-        "being",
-        "by",
-        "for",
-        "from",
-        "in",
-        "into",
-        "is",
-        "it",
-        "its",
-        "my",
-        "not",
-        "of",
-        "on",
-        "or",
-        "that",
-        "the",
-        "to",
-        "too",
-        "wants",
-        "was",
-        "were",
-        "while",
-        "with",
-    ]
+STOPS = (
+    "a about after all an and are as at be been being by for from in into is it its my not of on or that the to too "
+    "wants was were while with"
 )
+STOP_WORDS = frozenset(STOPS.split())
 ENDINGS = ("ations", "ation", "ings", "ing", "ers", "ies", "ed", "es", "er", "s", "e", "y")
 
 
