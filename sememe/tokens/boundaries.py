@@ -6,7 +6,6 @@ plain prose; where they err, a chunk ends at a word instead of a sentence, and n
 
 from __future__ import annotations
 
-import unicodedata
 from enum import IntEnum
 
 
@@ -35,7 +34,6 @@ _ABBREVIATIONS = frozenset(
 #: nor after these before a number
 _BEFORE_NUMBERS = frozenset({"art", "ch", "eq", "no", "nos", "nr", "núm", "p", "pp", "sec", "vol"})
 _LONGEST_WORD = 24
-_JOINER = "\u200d"
 
 
 def boundary(text: str, start: int, at: int) -> Boundary:
@@ -47,7 +45,7 @@ def boundary(text: str, start: int, at: int) -> Boundary:
     if left < "\u0e00":  # nearly always: inside a word, or after a word and one space
         if left.isalnum():
             return Boundary.WORD if _between_words(left, text[at]) else Boundary.TOKEN
-        if left == " " and at - start >= 2 and text[at - 2].isalnum():
+        if left == " " and text[at - 2].isalnum():
             return Boundary.WORD
     gap_start = start + len(text[start:at].rstrip())
     gap = text[gap_start:at]
@@ -96,7 +94,7 @@ def _between_words(left: str, right: str) -> bool:
     """Whether a word may end between two characters that no space parts."""
     if right < "\u0e00" and left < "\u0e00":  # only scripts beyond are written without spaces
         return False
-    if left == _JOINER or right.isdecimal() or not right.isalnum() or unicodedata.category(right)[0] == "M":
+    if right.isdecimal() or not right.isalnum():
         return False
     return _unspaced(left) or _unspaced(right)
 

@@ -168,8 +168,10 @@ def test_white_space_between_chunks_belongs_to_none() -> None:
 
 
 def test_a_text_longer_than_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "_PIECE", 60)
     text = "\n\n".join(LINES)
+    whole = chunk(text, tiny("wordpiece"), size=16, overlap=4)
+    monkeypatch.setattr(room, "_PIECE", 60)
+    assert chunk(text, tiny("wordpiece"), size=16, overlap=4) == whole
     for kind in KINDS:
         found = chunk(text, tiny(kind), size=16, overlap=4)
         _check_spans(text, found)
