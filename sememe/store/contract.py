@@ -93,8 +93,8 @@ class Store(Protocol):
     def sources(self) -> Mapping[str, str]:
         """Every source that was put completely, with the hash of its content."""
 
-    def ids(self, source: str | None = None) -> list[str]:
-        """The ids of one source, or all, ascending."""
+    def ids(self, source: str | None = None, *, items: Sequence[str] | None = None) -> list[str]:
+        """The ids of one source, of the chunks of these items, or all, ascending."""
 
     def known(self, hashes: Sequence[str]) -> Mapping[str, str]:
         """Of these content hashes the ones that are here, each with the id of an item that has it."""

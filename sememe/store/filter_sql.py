@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from sememe.errors import UsageError
 from sememe.shapes import Scalar
-from sememe.store.filters import BUILT_IN, And, Expr, Not, Or, Test, kind_of, meta_key, tests
+from sememe.store.filters import BUILT_IN, And, Expr, Not, Test, kind_of, meta_key, tests
 
 Sql = tuple[str, list[Scalar]]
 
@@ -62,26 +62,22 @@ def _meta(test: Test) -> Sql:
     if test.op == "is null":
         return f"ifnull({kind}, 'null') = 'null'", [name]
     if test.op == "is true":
-        return (
-            f"CASE {kind} WHEN 'true' THEN 1 WHEN 'array' THEN"
-            f" EXISTS (SELECT 1 FROM {array} WHERE type = 'true') ELSE 0 END",
-            [name, name],
-        )
+        found = f"EXISTS (SELECT 1 FROM {array} WHERE type = 'true')"
+        return f"CASE {kind} WHEN 'true' THEN 1 WHEN 'array' THEN {found} ELSE 0 END", [name, name]
     if test.op == "in":
         return _meta_in(test, (kind, value, array, name))
     wanted = _bound(_single(test))
     compared = _COMPARED[test.op]
     types = _TYPES[kind_of(_single(test))]
-    return (
-        f"CASE WHEN {kind} IN {types} THEN {value} {compared} WHEN {kind} = 'array' THEN"
-        f" EXISTS (SELECT 1 FROM {array} WHERE type IN {types} AND atom {compared}) ELSE 0 END",
-        [name, name, wanted, name, name, wanted],
-    )
+    found = f"EXISTS (SELECT 1 FROM {array} WHERE type IN {types} AND atom {compared})"
+    sql = f"CASE WHEN {kind} IN {types} THEN {value} {compared} WHEN {kind} = 'array' THEN {found} ELSE 0 END"
+    return sql, [name, name, wanted, name, name, wanted]
 
 
 def _meta_in(test: Test, access: tuple[str, str, str, str]) -> Sql:
     kind, value, array, name = access
-    sql, values = [], []
+    sql: list[str] = []
+    values: list[Scalar] = []
     for group, types in _TYPES.items():
         listed = _listed(test, group)
         if listed == "[]":

@@ -130,10 +130,10 @@ class _Parser:
             self.step()
             return build(field, op, self.value())
         if self.takes("key", "is"):
-            negated = self.takes("key", "not")
+            op = "is not null" if self.takes("key", "not") else "is null"
             if not self.takes("key", "null"):
                 self.fail('expected "null"')
-            return build(field, "is not null" if negated else "is null", None)
+            return build(field, op, None)
         if self.takes("key", "exists"):
             return Test(field, "exists")
         if self.token.kind == "key" and self.token.value in ("not", "in", "like"):

@@ -2,12 +2,12 @@
 both follow.
 
 A filter is written as text, ``lang = "en" and (year >= 2020 or starred) and not path like "old/%"``, or as the same
-thing in JSON, ``{"lang": "en", "or": [{"year": {">=": 2020}}, {"starred": true}], "not": {"path": {"like": "old/%"}}}``.
+in JSON, ``{"lang": "en", "or": [{"year": {">=": 2020}}, {"starred": true}], "not": {"path": {"like": "old/%"}}}``.
 
 Every test is either true or false, never unknown. A comparison is true if the field holds a value of the same type
 (text, number or yes/no) that fits; of a list any element may fit. ``!=``, ``not in`` and ``not like`` are the exact
-negations of ``=``, ``in`` and ``like``, so they are true of a record that lacks the field. ``is null`` is true of a field
-that is absent or null; ``exists`` of one that is present. A field alone is true if it holds ``true``.
+negations of ``=``, ``in`` and ``like``, so they are true of a record that lacks the field. ``is null`` is true of a
+field that is absent or null; ``exists`` of one that is present. A field alone is true if it holds ``true``.
 
 The fields ``id``, ``source``, ``title`` and ``text`` are every record's own; all others come from its meta, and
 ``meta.title`` is the way to a meta field that has such a name.
@@ -43,16 +43,22 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class And:
+    """All of the parts; true without any."""
+
     parts: tuple[Expr, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Or:
+    """Any of the parts; false without any."""
+
     parts: tuple[Expr, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
+    """The opposite."""
+
     part: Expr
 
 

@@ -93,9 +93,7 @@ def repair(connection: sqlite3.Connection, folder: Path, dim: int) -> Health:
         listed = json.dumps([number for number, _ in damaged])
         chosen = "(SELECT value FROM json_each(?))"
         columns = "id, source, title, meta, text"
-        connection.execute(
-            f"INSERT INTO quarantine SELECT {columns} FROM records WHERE number IN {chosen}", [listed]
-        )
+        connection.execute(f"INSERT INTO quarantine SELECT {columns} FROM records WHERE number IN {chosen}", [listed])
         connection.execute(
             f"DELETE FROM sources WHERE source IN (SELECT source FROM records WHERE number IN {chosen})", [listed]
         )
@@ -118,6 +116,4 @@ def _recount(connection: sqlite3.Connection, folder: Path, dim: int, lost: int) 
     taken = {slot for (slot,) in connection.execute("SELECT slot FROM rows")}
     connection.execute("DELETE FROM free")
     connection.executemany("INSERT INTO free VALUES (?)", ((slot,) for slot in range(top) if slot not in taken))
-    connection.execute(
-        "UPDATE state SET live = ?, slots = ?, change = change + 1, log_from = change + 1", [live, top]
-    )
+    connection.execute("UPDATE state SET live = ?, slots = ?, change = change + 1, log_from = change + 1", [live, top])

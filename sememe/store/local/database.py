@@ -33,18 +33,21 @@ MIGRATIONS = (
         number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, slot INTEGER NOT NULL UNIQUE, crc INTEGER NOT NULL
     );
     CREATE TABLE records (
-        number INTEGER PRIMARY KEY, id TEXT NOT NULL, source TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
-        unit TEXT NOT NULL, title TEXT NOT NULL, item TEXT NOT NULL, span_start INTEGER NOT NULL,
+        number INTEGER PRIMARY KEY, id TEXT NOT NULL, source TEXT NOT NULL, first INTEGER NOT NULL,
+        last INTEGER NOT NULL, unit TEXT NOT NULL, title TEXT NOT NULL, item TEXT NOT NULL, span_start INTEGER NOT NULL,
         span_end INTEGER NOT NULL, hash TEXT NOT NULL, meta TEXT NOT NULL, text TEXT NOT NULL
     );
     CREATE INDEX records_source ON records (source, id);
     CREATE INDEX records_hash ON records (hash, id);
+    CREATE INDEX records_item ON records (item, id);
     CREATE TABLE free (slot INTEGER PRIMARY KEY);
     CREATE TABLE removed (change INTEGER NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (change, number)) WITHOUT ROWID;
     CREATE TABLE sources (source TEXT PRIMARY KEY, hash TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE fields (name TEXT NOT NULL, kind TEXT NOT NULL, PRIMARY KEY (name, kind)) WITHOUT ROWID;
     -- records whose vector was damaged, set aside by repair
-    CREATE TABLE quarantine (id TEXT NOT NULL, source TEXT NOT NULL, title TEXT NOT NULL, meta TEXT NOT NULL, text TEXT NOT NULL);
+    CREATE TABLE quarantine (
+        id TEXT NOT NULL, source TEXT NOT NULL, title TEXT NOT NULL, meta TEXT NOT NULL, text TEXT NOT NULL
+    );
     """,
 )
 
@@ -201,4 +204,5 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def _damaged(path: Path, said: str) -> DamagedError:
-    return DamagedError(f"{path} is damaged", why=[("SQLite says", said)], do=["restore the collection's folder from a copy"])
+    remedy = "restore the collection's folder from a copy"
+    return DamagedError(f"{path} is damaged", why=[("SQLite says", said)], do=[remedy])

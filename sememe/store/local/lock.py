@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import weakref
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sememe.errors import LockedError, StoreError
@@ -80,7 +80,7 @@ class FileLock:
         return file
 
     def _sign(self, file: int) -> None:
-        since = datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds")
+        since = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
         holder = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since})
         try:
             os.ftruncate(file, 0)

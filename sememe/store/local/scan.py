@@ -1,8 +1,8 @@
 """Exact dense search over the mapped vectors.
 
 The scan itself is a float32 matrix product, whose last digits depend on where in a block a row stands. So it only makes
-a shortlist, wide enough for any rounding; the shortlist is then scored again in float64, row by row. Equal rows get equal
-scores wherever they stand, and ties are ties.
+a shortlist, wide enough for any rounding; the shortlist is then scored again in float64, row by row. Equal rows get
+equal scores wherever they stand, and ties are ties.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def unit(queries: Vectors) -> Floats64:
     """float64 rows of length 1; a zero row stays zero."""
     rows = queries.astype(np.float64)
     lengths = np.sqrt((rows * rows).sum(axis=1, keepdims=True))
-    return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    out: Floats64 = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    return out
 
 
 def shortlists(vectors: Vectors, lengths: Vectors, allowed: Mask | None, queries: Floats64, k: int) -> list[Slots]:

@@ -1,17 +1,18 @@
 """The store in a folder: SQLite for the records, one float32 file for the vectors, Tantivy for the words.
 
-The commit of SQLite is the commit of everything. Vectors are appended and on the disk before it; whatever lies behind the
-last committed slot does not exist. The word index follows by itself and can be thrown away.
+The commit of SQLite is the commit of everything. Vectors are appended and on the disk before it; whatever lies behind
+the last committed slot does not exist. The word index follows by itself and can be thrown away.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,7 +51,7 @@ def create_store(
     path = Path(folder)
     if dim < 1:
         raise UsageError(f"a vector has at least 1 number, not {dim}")
-    contents = {"created": datetime.now(timezone.utc).isoformat(timespec="seconds"), **(manifest or {})}
+    contents = {"created": datetime.now(UTC).isoformat(timespec="seconds"), **(manifest or {})}
     contents |= {"dim": dim, "store": uuid.uuid4().hex}
     with database.explained(path / database.FILE):
         path.mkdir(parents=True, exist_ok=True)
@@ -63,14 +64,12 @@ def create_store(
             for suffix in ("", "-wal", "-shm"):
                 fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
             database.create(fresh, {key: json.dumps(value) for key, value in contents.items()}, vector_file.FIRST)
-            os.replace(fresh, path / database.FILE)
+            fresh.replace(path / database.FILE)
             vector_file.sync_folder(path)
     return open_store(path, timeout=timeout)
 
 
-def open_store(
-    folder: str | os.PathLike[str], *, timeout: float = 10.0, read_only: bool | None = None
-) -> LocalStore:
+def open_store(folder: str | os.PathLike[str], *, timeout: float = 10.0, read_only: bool | None = None) -> LocalStore:
     """Open the store in ``folder``.
 
     Args:
@@ -102,8 +101,7 @@ class LocalStore:
             if database.check(connection, path) < len(database.MIGRATIONS):
                 with self._writer:
                     database.migrate(connection)
-            rows = connection.execute("SELECT key, value FROM manifest").fetchall()
-        self._manifest: Mapping[str, Any] = {key: json.loads(value) for key, value in rows}
+            self._manifest = self._read_manifest(connection)
         self._views = Views(folder, self.dim)
 
     @property
@@ -118,6 +116,11 @@ class LocalStore:
     def manifest(self) -> Mapping[str, Any]:
         return self._manifest
 
+    @staticmethod
+    def _read_manifest(connection: sqlite3.Connection) -> Mapping[str, Any]:
+        rows = connection.execute("SELECT key, value FROM manifest")
+        return {key: json.loads(value) for key, value in rows}
+
     # --- writing -----------------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -128,7 +131,9 @@ class LocalStore:
             LockedError: another writer was not done in time; says who.
         """
         if self.read_only:
-            raise StoreError(f"{self.folder.name} can only be read", why=[("folder", f"{self.folder} may not be written")])
+            raise StoreError(
+                f"{self.folder.name} can only be read", why=[("folder", f"{self.folder} may not be written")]
+            )
         with self._writer:
             yield
 
@@ -167,6 +172,9 @@ class LocalStore:
         with self._database.writing() as connection:
             writing.compact(connection, self.folder, self.dim)
         self._views.forget()
+        self._remove_old_vectors()
+
+    def _remove_old_vectors(self) -> None:
         with self._database.reading() as connection:
             current = state_of(connection).vectors
         for old in self.folder.glob("vectors*.f32"):
@@ -174,6 +182,18 @@ class LocalStore:
                 # A reader on Windows may still hold it; the next compaction tries again.
                 with suppress(OSError):
                     old.unlink()
+
+    def adopt(self, fresh: Path) -> None:
+        """Take over all that the store in ``fresh`` holds, its manifest too, in one transaction; it is not changed.
+
+        Whoever has this store open is told to open it again.
+        """
+        with self.writing():
+            with self._database.connection() as connection:
+                writing.adopt(connection, self.folder, fresh)
+                self._manifest = self._read_manifest(connection)
+            self._views, self._words, self._wrote = Views(self.folder, self.dim), None, True
+            self._remove_old_vectors()
 
     def _tidy(self) -> None:
         """Compact once more than half of the file is free, so that it never grows without end."""
@@ -243,7 +263,10 @@ class LocalStore:
                     self._mend_words(connection)
         raise StoreError(f"{self.folder.name} changes faster than it can be read", do=["ask again"])
 
-    def _view(self, connection: Any) -> View:
+    def _view(self, connection: sqlite3.Connection) -> View:
+        (key,) = connection.execute("SELECT value FROM manifest WHERE key = 'store'").fetchone()
+        if json.loads(key) != self._manifest["store"]:
+            raise StoreError(f"{self.folder.name} was rebuilt by another process", do=["open it again"])
         return self._views.of(connection)
 
     def _words_at(self, search: Search) -> words.Words:
@@ -254,14 +277,14 @@ class LocalStore:
         self._words = words.open_words(folder, self._words_lock, search.connection, writable=writable)
         return self._words
 
-    def _mend_words(self, connection: Any) -> None:
+    def _mend_words(self, connection: sqlite3.Connection) -> None:
         if self.read_only:
             self._words = words.in_memory(connection)
             return
         self._words = None
         words.rebuild(self.folder / words.FOLDER, self._words_lock, connection)
 
-    def _compiled(self, connection: Any, expr: filters.Expr | None) -> Sql | None:
+    def _compiled(self, connection: sqlite3.Connection, expr: filters.Expr | None) -> Sql | None:
         if expr is None:
             return None
         known: dict[str, set[str]] = {}
@@ -271,7 +294,8 @@ class LocalStore:
         return compile_filter(expr)
 
     def get(self, ids: Sequence[str]) -> list[Record | None]:
-        sql = f"SELECT id, {COLUMNS} FROM records JOIN (SELECT number FROM rows WHERE id IN (SELECT value FROM json_each(?))) USING (number)"
+        chosen = "(SELECT number FROM rows WHERE id IN (SELECT value FROM json_each(?)))"
+        sql = f"SELECT id, {COLUMNS} FROM records WHERE number IN {chosen}"
         with self._database.reading() as connection:
             found = {row[0]: record_of(row[1:]) for row in connection.execute(sql, [json.dumps(list(ids))])}
         return [found.get(id) for id in ids]
@@ -300,12 +324,16 @@ class LocalStore:
         with self._database.reading() as connection:
             return dict(connection.execute("SELECT source, hash FROM sources"))
 
-    def ids(self, source: str | None = None) -> list[str]:
+    def ids(self, source: str | None = None, *, items: Sequence[str] | None = None) -> list[str]:
+        conditions, values = [], []
+        if source is not None:
+            conditions, values = ["source = ?"], [source]
+        if items is not None:
+            conditions.append("item IN (SELECT value FROM json_each(?))")
+            values.append(json.dumps(list(items)))
+        sql = f"SELECT id FROM records WHERE {' AND '.join(conditions)} ORDER BY id"
         with self._database.reading() as connection:
-            if source is None:
-                rows = connection.execute("SELECT id FROM rows ORDER BY id")
-            else:
-                rows = connection.execute("SELECT id FROM records WHERE source = ? ORDER BY id", [source])
+            rows = connection.execute(sql if conditions else "SELECT id FROM rows ORDER BY id", values)
             return [id for (id,) in rows]
 
     def known(self, hashes: Sequence[str]) -> Mapping[str, str]:

@@ -26,7 +26,7 @@ def append(path: Path, slot: int, vectors: Vectors) -> None:
     file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
     try:
         os.lseek(file, slot * vectors.shape[1] * 4, os.SEEK_SET)
-        rest = memoryview(np.ascontiguousarray(vectors, dtype="<f4")).cast("B")
+        rest = np.ascontiguousarray(vectors, dtype="<f4").data.cast("B")
         while rest:
             rest = rest[os.write(file, rest[: 1 << 26]) :]
         os.fsync(file)
@@ -43,7 +43,7 @@ def mapped(path: Path, slots: int, dim: int) -> Vectors:
     """
     if not slots:
         return np.empty((0, dim), np.float32)
-    size = os.stat(path).st_size
+    size = path.stat().st_size
     if size < slots * dim * 4:
         raise DamagedError(
             f"{path.name} is cut off",

@@ -1,7 +1,7 @@
 """What a search sees: one committed state, with the vectors mapped and their lengths at hand.
 
-The mapping and the lengths are kept from one search to the next as long as the vector file is the same; what was appended
-since is added to them.
+The mapping and the lengths are kept from one search to the next as long as the vector file is the same; what was
+appended since is added to them.
 """
 
 from __future__ import annotations
@@ -114,13 +114,14 @@ def record_of(row: Sequence[Any]) -> Record:
     )
 
 
+def _plain(value: Scalar | Sequence[Scalar]) -> Scalar | list[Scalar]:
+    return value if value is None or isinstance(value, (str, int, float)) else list(value)
+
+
 def row_of(record: Record) -> tuple[Scalar, ...]:
     """The values of `COLUMNS`."""
     place = record.place
-    meta = json.dumps(
-        {key: value if isinstance(value, (str, int, float, type(None))) else list(value) for key, value in record.meta.items()},
-        ensure_ascii=False,
-        allow_nan=False,
-    )
+    plain = {key: _plain(value) for key, value in record.meta.items()}
+    meta = json.dumps(plain, ensure_ascii=False, allow_nan=False)
     where = (place.source, place.start, place.end, place.unit)
     return (*where, record.title, record.item, *record.span, record.hash, meta, record.text)

@@ -4,8 +4,8 @@ It holds nothing but the number of a row and its words. Beside it stands how far
 catching up means to add the rows that came after and to take out those that went. A folder that is missing, damaged, of
 another form or of another store is made anew; one that may not be written is replaced by an index in memory.
 
-The file says what it is about to do before Tantivy commits and what was done after, so a reader that finds it in between
-knows that it has to wait, and a process that died in between leaves a trace.
+The file says what it is about to do before Tantivy commits and what was done after, so a reader that finds it in
+between knows that it has to wait, and a process that died in between leaves a trace.
 """
 
 from __future__ import annotations
@@ -219,9 +219,10 @@ def _written(folder: Path, connection: sqlite3.Connection, key: str, span: tuple
             kind = tantivy.FieldType.Unsigned
             later = tantivy.Query.range_query(index.schema, "number", kind, lower_bound=done, include_lower=False)
             writer.delete_documents_by_query(later)
-            log = "SELECT number FROM removed WHERE change > ? AND number <= ?"
-            for (number,) in connection.execute(log, [done, done]):
-                writer.delete_documents_by_term("number", number)
+            log = connection.execute("SELECT number FROM removed WHERE change > ? AND number <= ?", [done, done])
+            while part := [number for (number,) in log.fetchmany(1000)]:
+                # By query: a term of a Python int is a signed one, and an unsigned field holds none such.
+                writer.delete_documents_by_query(tantivy.Query.term_set_query(index.schema, "number", part))
         _add(writer, connection, done)
         writer.commit()
         writer.wait_merging_threads()
@@ -282,11 +283,11 @@ def _change(connection: sqlite3.Connection) -> int:
 
 def _note(folder: Path, state: Mapping[str, Any]) -> None:
     fresh = folder / (STATE + ".new")
-    with open(fresh, "w", encoding="utf-8") as file:
+    with fresh.open("w", encoding="utf-8") as file:
         json.dump(state, file)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(fresh, folder / STATE)
+    fresh.replace(folder / STATE)
 
 
 def _noted(folder: Path, key: str) -> dict[str, Any] | None:

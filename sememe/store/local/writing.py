@@ -1,5 +1,5 @@
-"""Changes to a local store, each inside one transaction that the caller opened. Everything is checked before anything is
-written."""
+"""Changes to a local store, each inside one transaction that the caller opened. Everything is checked before anything
+is written."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ SLACK = 1000
 #: removed rows that the word index can still catch up with; behind them it is made anew
 LOG = 10_000
 
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What passed every check: ``rows`` are the values of `COLUMNS`."""
@@ -45,9 +46,7 @@ def matrix(vectors: Any, dim: int) -> Vectors:
     if given.dtype.kind not in "fiu":
         raise DataError(f"vectors are numbers, not {given.dtype}")
     if given.ndim != 2 or given.shape[1] != dim:
-        raise DataError(
-            "the vectors have another shape", why=[("expected", f"(n, {dim})"), ("got", str(given.shape))]
-        )
+        raise DataError("the vectors have another shape", why=[("expected", f"(n, {dim})"), ("got", str(given.shape))])
     with np.errstate(over="ignore"):
         out = np.ascontiguousarray(given, dtype=np.float32)
     bad = np.flatnonzero(~np.isfinite(out).all(axis=1))
@@ -161,7 +160,7 @@ def _remove(connection: sqlite3.Connection, numbers: Sequence[int], change: int)
     listed = json.dumps(list(numbers))
     chosen = "(SELECT value FROM json_each(?))"
     connection.execute(f"INSERT INTO free SELECT slot FROM rows WHERE number IN {chosen}", [listed])
-    connection.execute(f"INSERT INTO removed SELECT ?, value FROM json_each(?)", [change, listed])
+    connection.execute("INSERT INTO removed SELECT ?, value FROM json_each(?)", [change, listed])
     connection.execute(f"DELETE FROM rows WHERE number IN {chosen}", [listed])
     connection.execute(f"DELETE FROM records WHERE number IN {chosen}", [listed])
     logged, live = connection.execute("SELECT (SELECT count(*) FROM removed), live FROM state").fetchone()
@@ -177,9 +176,7 @@ def compact(connection: sqlite3.Connection, folder: Path, dim: int) -> None:
     slots = [slot for (slot,) in connection.execute("SELECT slot FROM rows ORDER BY slot")]
     if len(slots) == state.slots:
         return
-    turn = int(state.vectors.removeprefix("vectors").removeprefix("-").removesuffix(".f32") or 0) + 1
-    name = f"vectors-{turn}.f32"
-    (folder / name).unlink(missing_ok=True)
+    name = _next_name(folder, state.vectors)
     old = vector_file.mapped(folder / state.vectors, state.slots, dim)
     step = max(1, (1 << 24) // dim)
     for start in range(0, len(slots), step):
@@ -190,3 +187,34 @@ def compact(connection: sqlite3.Connection, folder: Path, dim: int) -> None:
     connection.executemany("UPDATE rows SET slot = ? WHERE slot = ?", moved)
     connection.execute("DELETE FROM free")
     connection.execute("UPDATE state SET slots = ?, vectors = ?", [len(slots), name])
+
+
+def _next_name(folder: Path, name: str) -> str:
+    turn = int(name.removeprefix("vectors").removeprefix("-").removesuffix(".f32") or 0) + 1
+    (folder / f"vectors-{turn}.f32").unlink(missing_ok=True)  # of a process that died before it could commit
+    return f"vectors-{turn}.f32"
+
+
+def adopt(connection: sqlite3.Connection, folder: Path, fresh: Path) -> None:
+    """Replace everything by what the store in ``fresh`` holds; in its own transaction, for two files are joined."""
+    name = _next_name(folder, state_of(connection).vectors)
+    connection.execute("ATTACH ? AS fresh", [str(fresh / "records.sqlite")])
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        source, slots, dim = connection.execute(
+            "SELECT vectors, slots, (SELECT value FROM fresh.manifest WHERE key = 'dim') FROM fresh.state"
+        ).fetchone()
+        vectors = vector_file.mapped(fresh / source, slots, int(dim))
+        step = max(1, (1 << 24) // int(dim))
+        for start in range(0, slots, step):
+            vector_file.append(folder / name, start, vectors[start : start + step])
+        vector_file.sync_folder(folder)
+        for (table,) in connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'").fetchall():
+            connection.execute(f"DELETE FROM main.{table}")
+            connection.execute(f"INSERT INTO main.{table} SELECT * FROM fresh.{table}")
+        connection.execute("UPDATE main.state SET vectors = ?", [name])
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        connection.execute("DETACH fresh")

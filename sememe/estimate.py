@@ -1,0 +1,80 @@
+"""What indexing would cost, before it is done: a few files are read, a few chunks encoded, the rest is proportion."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sememe.indexing import pieces_of
+from sememe.readers.read import read
+from sememe.readers.source import ReadOptions, Source
+
+if TYPE_CHECKING:
+    from sememe.binding import Binding
+    from sememe.encoders.contract import Encoder
+    from sememe.refresh import Plan
+
+#: files that are looked into, and bytes of these, at most
+FILES, BYTES = 24, 4_000_000
+#: chunks that are encoded for the speed
+CHUNKS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """``files`` to read with ``size`` bytes, about so many ``chunks``, ``tokens`` and ``seconds``, and ``bytes`` that
+    the collection would grow by. ``sampled``: how many of the files it was judged by."""
+
+    files: int
+    size: int
+    chunks: int
+    tokens: int
+    seconds: float
+    bytes: int
+    sampled: int
+
+
+def estimate(plan: Plan, options: ReadOptions, encoder: Encoder, binding: Binding) -> Estimate:
+    """Look into some files of ``plan``, spread evenly."""
+    started = time.perf_counter()
+    texts: list[str] = []
+    seen = chunks = characters = 0
+    sample = _sample(plan.changed)
+    for source in sample:
+        seen += source.size
+        reading = read(source, options)
+        for piece in pieces_of(reading, encoder, size=binding.chunk_size, overlap=binding.chunk_overlap):
+            chunks += len(piece.ids)
+            characters += sum(len(record.text) for record in piece.records)
+            texts += [record.text for record in piece.records]
+    reading_seconds = time.perf_counter() - started
+    tried = texts[:: max(1, len(texts) // CHUNKS)][:CHUNKS]
+    counts = encoder.tokenizer.count(tried, specials=True)
+    started = time.perf_counter()
+    encoder.encode(tried, on_long="cut")
+    per_chunk = (time.perf_counter() - started) / max(1, len(tried))
+    factor = plan.bytes / seen if seen else 0.0
+    expected = round(chunks * factor)
+    return Estimate(
+        files=len(plan.changed),
+        size=plan.bytes,
+        chunks=expected,
+        tokens=round(float(counts.mean()) * expected) if len(tried) else 0,
+        seconds=reading_seconds * factor + per_chunk * expected,
+        bytes=round(expected * encoder.dim * 4 + 2.5 * characters * factor),
+        sampled=len(sample),
+    )
+
+
+def _sample(sources: Sequence[Source]) -> list[Source]:
+    step = max(1, len(sources) // FILES)
+    sample: list[Source] = []
+    room = BYTES
+    for source in sources[::step][:FILES]:
+        if sample and source.size > room:
+            continue
+        sample.append(source)
+        room -= source.size
+    return sample
