@@ -29,6 +29,7 @@ def common(function: Function) -> Callable[..., Any]:
         flags: dict[str, object] = {"home": home, "offline": offline}
         for option, name in SETTINGS_OF_OPTIONS.items():
             flags[name] = rest.pop(option, None)
+        flags["chunk.size"], flags["chunk.overlap"] = rest.pop("set_chunk", None) or (None, None)
         talk = Talk(quiet=quiet, verbose=verbose)
         with warnings_as_notes(talk):
             return function(Session(settings.load(flags), talk), **rest)
@@ -43,8 +44,6 @@ SETTINGS_OF_OPTIONS = {
     "set_precision": "precision",
     "set_mode": "search.mode",
     "set_k": "search.k",
-    "set_chunk": "chunk.size",
-    "set_overlap": "chunk.overlap",
 }
 
 
@@ -67,6 +66,32 @@ def searching(function: Function) -> Function:
         ),
         click.option("--mode", "set_mode", type=click.Choice(settings.MODES), help="How hits are found."),
         click.option("-k", "set_k", type=click.IntRange(1), metavar="N", help="How many hits (10)."),
+    ):
+        function = option(function)
+    return function
+
+
+class Chunking(click.ParamType[tuple[int, int | None]]):
+    """``256/32``, or ``256`` alone."""
+
+    name = "SIZE/OVERLAP"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int | None]:
+        """Two whole numbers, or one and None."""
+        size, slash, overlap = str(value).partition("/")
+        if not size.isdecimal() or (slash and not overlap.isdecimal()):
+            self.fail(f'"{value}" is not of the form 256/32', param, ctx)
+        return int(size), int(overlap) if slash else None
+
+
+def reading(function: Function) -> Function:
+    """``--text``, ``--id``, ``--meta``, ``--glob``, ``--chunk``: for commands that read files."""
+    for option in (
+        click.option("--chunk", "set_chunk", type=Chunking(), help="Tokens of a chunk, and shared by two neighbours."),
+        click.option("--glob", "glob", multiple=True, metavar="PATTERN", help="Only files that match; ! takes out."),
+        click.option("--meta", multiple=True, metavar="COL", help="Of tables: keep this column (all, if not given)."),
+        click.option("--id", "id_", metavar="COL", help="Of tables: the column that names a row."),
+        click.option("--text", metavar="COL", help="Of tables: the column that holds the text."),
     ):
         function = option(function)
     return function

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sememe.cli.talk import Talk
 from sememe.settings import Settings
 
 if TYPE_CHECKING:
+    from sememe.collection import Collection
     from sememe.encoders.contract import Encoder
 
 
@@ -31,3 +33,10 @@ class Session:
             offline=self.settings.offline,
             progress=self.talk.progress(),
         )
+
+    def collection(self, name: str | Path) -> Collection:
+        """The collection ``name``, with its own encoder; with ``-m`` that one, which must be the same."""
+        from sememe.collection import Collection
+
+        asked = self.settings.model if self.settings.origins["model"] == "flag" else None
+        return Collection(name, encoder=asked, settings=self.settings)

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from sememe.binding import NAME, names
 from sememe.errors import DataError, UsageError
 from sememe.settings import Settings
-
-NAME = re.compile(r"[a-z0-9_-]+")
-
-
-def collection_names(settings: Settings) -> list[str]:
-    """The collections that are kept, by name."""
-    folder = settings.collections_dir
-    if not folder.is_dir():
-        return []
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and NAME.fullmatch(path.name))
+from sememe.shapes import Item, Place, content_hash
 
 
 def is_path(word: str) -> bool:
@@ -33,7 +25,7 @@ def where_to_search(words: Sequence[str], collection: str | None, settings: Sett
         UsageError: both are named, none is, or a word could be either.
         DataError: a word is neither.
     """
-    names = collection_names(settings)
+    known = names(settings.collections_dir)
     if collection is not None:
         if words:
             raise UsageError(
@@ -41,34 +33,51 @@ def where_to_search(words: Sequence[str], collection: str | None, settings: Sett
                 why=[("collection", collection), ("files", " ".join(words))],
                 do=["leave one out"],
             )
-        if collection not in names:
-            raise no_collection(collection, names, settings)
+        if collection not in known and not is_path(collection):
+            raise no_collection(collection, known, settings)
         return collection
     if not words:
         raise UsageError(
             "where to search is missing",
-            why=[("collections", ", ".join(names) or "none yet")],
+            why=[("collections", ", ".join(known) or "none yet")],
             do=[
-                ("a collection", f'sememe search "…" -c {names[0] if names else "NAME"}'),
+                ("a collection", f'sememe search "…" -c {known[0] if known else "NAME"}'),
                 ("files", 'sememe search "…" notes/'),
             ],
         )
     if len(words) == 1 and not is_path(words[0]):
-        return _name_or_path(words[0], names, settings)
+        return _name_or_path(words[0], known, settings)
     for word in words:
         if word != "-" and not Path(word).exists():
             raise DataError(f'there is no file or folder "{word}"')
-        if word in names:
+        if word in known:
             raise _ambiguous(word)
     return list(words)
 
 
-def no_collection(name: str, names: Sequence[str], settings: Settings) -> DataError:
+def stdin_items() -> list[Item]:
+    """The lines of stdin as items, each with its line number; empty lines are none."""
+    items = []
+    for number, raw in enumerate(sys.stdin.buffer, 1):
+        try:
+            text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"stdin line {number} is not UTF-8",
+                why=[f"byte {raw[error.start]:#04x} at column {error.start + 1}"],
+                do=[("convert it", "… | iconv -f latin1 -t utf-8 | sememe …")],
+            ) from None
+        if text:
+            items.append(Item(text, Place("stdin", number, number), id=content_hash(text)[:16]))
+    return items
+
+
+def no_collection(name: str, known: Sequence[str], settings: Settings) -> DataError:
     """The error for a collection that does not exist, with the nearest one."""
-    near = difflib.get_close_matches(name, names, n=1)
+    near = difflib.get_close_matches(name, known, n=1)
     return DataError(
         f'there is no collection "{name}"',
-        why=[("looked in", str(settings.collections_dir)), ("there are", ", ".join(names) or "none yet")],
+        why=[("looked in", str(settings.collections_dir)), ("there are", ", ".join(known) or "none yet")],
         do=[
             *([("did you mean", f"-c {near[0]}")] if near else []),
             ("make it", f"sememe index FOLDER -c {name}"),
@@ -76,15 +85,15 @@ def no_collection(name: str, names: Sequence[str], settings: Settings) -> DataEr
     )
 
 
-def _name_or_path(word: str, names: Sequence[str], settings: Settings) -> str | list[str]:
+def _name_or_path(word: str, known: Sequence[str], settings: Settings) -> str | list[str]:
     exists = Path(word).exists() or word == "-"
-    if word in names and exists:
+    if word in known and exists:
         raise _ambiguous(word)
-    if word in names:
+    if word in known:
         return word
     if exists:
         return [word]
-    error = no_collection(word, names, settings)
+    error = no_collection(word, known, settings)
     raise DataError(f'"{word}" is neither a collection nor a file or folder here', why=error.why, do=error.do)
 
 

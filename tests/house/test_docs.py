@@ -1,7 +1,8 @@
 """Documentation runs: every Python block of the README and the guides, and every `$ sememe …` line at least parses.
 
 A block that is not meant to run says so in its first line: ```` ```python no-run ````. The blocks of one page share
-their names, and stand in a folder with `notes/` and `tickets.csv`, made from the bundled sample.
+their names, and stand in a folder with `notes/` and `tickets.csv`, made from the bundled sample, and
+`my-models/`, where the default model is.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ def desk(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (desk / "notes" / f"{row['id']}.md").write_text(f"# {row['title']}\n\n{row['text']}\n", "utf-8")
     lines = [f'{row["id"]},"{row["text"].replace(chr(34), chr(39))}",{row["topic"]}' for row in rows[:40]]
     (desk / "tickets.csv").write_text("\n".join(["id,body,topic", *lines]) + "\n", "utf-8")
+    (desk / "my-models").symlink_to(home / "models")
     monkeypatch.chdir(desk)
     return desk
 

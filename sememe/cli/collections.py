@@ -1,0 +1,158 @@
+"""``sememe collections``: what is kept, and care for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sememe import binding
+from sememe.cli import options
+from sememe.cli.output import opened, printable, table
+from sememe.cli.session import Session
+from sememe.cli.sources import is_path, no_collection
+from sememe.errors import DamagedError, SememeError
+from sememe.progress import amount
+
+
+@click.group("collections")
+def command() -> None:
+    """What is kept: list, info, rename, rm, verify, path."""
+
+
+@command.command("list")
+@options.formats("json")
+@options.common
+def list_(session: Session, form: str, out: str | None) -> None:
+    """Every collection with its encoder, its chunks and its size."""
+    rows = [_row(session, name) for name in binding.names(session.settings.collections_dir)]
+    with opened(out) as output:
+        if form == "json":
+            output.json(rows)
+        elif rows:
+            shown = [
+                (row["name"], row["encoder"], str(row["dim"]), str(row["chunks"]), str(row["files"]),
+                 amount(row["bytes"], "bytes"), row["created"][:10], row["problem"])
+                for row in rows
+            ]  # fmt: skip
+            for line in table(shown, ("collection", "encoder", "dims", "chunks", "files", "size", "made", "")):
+                output.line(line)
+    if not rows:
+        session.talk.say(f"no collections yet in {session.settings.collections_dir}")
+        session.talk.say("make one:  sememe index FOLDER -c NAME")
+
+
+@command.command("info")
+@click.argument("name")
+@options.formats("json")
+@options.common
+def info(session: Session, name: str, form: str, out: str | None) -> None:
+    """One collection: its encoder, how it was cut, how large it is, where it is."""
+    _existing(session, name)
+    with session.collection(name) as collection:
+        facts = _row(session, name) | {
+            "chunk size": collection.binding.chunk_size,
+            "chunk overlap": collection.binding.chunk_overlap,
+            "fingerprint": collection.binding.fingerprint,
+            "recipe": dict(collection.binding.recipe or {}),
+            "folder": str(collection.folder),
+        }
+    with opened(out) as output:
+        if form == "json":
+            output.json(facts)
+            return
+        for key, value in facts.items():
+            if key == "bytes":
+                value = amount(value, "bytes")
+            if isinstance(value, dict):
+                value = ", ".join(f"{k} {v}" for k, v in value.items())
+            if value != "":
+                output.line(f"{key:<15}{printable(str(value))}")
+
+
+@command.command("rename")
+@click.argument("old")
+@click.argument("new")
+@options.common
+def rename(session: Session, old: str, new: str) -> None:
+    """Give a collection another name."""
+    _existing(session, old)
+    binding.rename(old, new, session.settings.collections_dir)
+    session.talk.say(f"✔ {old} is now {new}")
+
+
+@command.command("rm")
+@click.argument("name")
+@options.answer_yes
+@options.common
+def rm(session: Session, name: str, yes: bool) -> None:
+    """Delete a collection with all that is in it. The files that it came from are not touched."""
+    folder = _existing(session, name)
+    options.sure(f"delete the collection {name} in {folder}?", yes)
+    binding.remove(name, session.settings.collections_dir)
+    session.talk.say(f"✔ {name} is gone")
+
+
+@command.command("verify")
+@click.argument("name")
+@click.option("--repair", is_flag=True, help="Set aside what is damaged, by name, and rebuild what is derived.")
+@options.formats("json")
+@options.common
+def verify(session: Session, name: str, repair: bool, form: str, out: str | None) -> None:
+    """Compare records, vectors and words with each other."""
+    _existing(session, name)
+    with session.collection(name) as collection:
+        if repair:
+            did = collection.repair()
+            for problem in did.problems:
+                session.talk.warn(printable(problem))
+        health = collection.verify()
+    with opened(out) as output:
+        if form == "json":
+            output.json(
+                {"ok": health.ok, "checked": dict(health.checked), "problems": list(health.problems),
+                 "affected": list(health.affected)}
+            )  # fmt: skip
+        else:
+            for what, number in health.checked.items():
+                output.line(f"{what:<15}{number}")
+    if not health.ok:
+        raise DamagedError(
+            f"{name} is damaged: {len(health.problems)} problems",
+            why=[printable(problem) for problem in health.problems[:10]],
+            do=[("mend it", f"sememe collections verify {name} --repair")],
+        )
+    session.talk.say(f"✔ {name} is whole")
+
+
+@command.command("path")
+@click.argument("name")
+@options.common
+def path(session: Session, name: str) -> None:
+    """The folder of a collection, which can be copied to another machine as it is."""
+    folder = _existing(session, name)
+    with opened(None) as output:
+        output.line(str(folder))
+
+
+def _existing(session: Session, name: str) -> Path:
+    where = session.settings.collections_dir
+    folder = binding.folder_of(name, where)
+    if not is_path(name) and name not in binding.names(where):
+        raise no_collection(name, binding.names(where), session.settings)
+    return binding.existing(folder, where)
+
+
+def _row(session: Session, name: str) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": name, "encoder": "", "dim": 0, "chunks": 0, "files": 0, "bytes": 0, "created": "",
+                           "problem": ""}  # fmt: skip
+    try:
+        with session.collection(name) as collection:
+            facts = collection.info()
+            made = facts.binding
+            return row | {"encoder": made.encoder, "dim": made.dim, "chunks": facts.chunks, "files": facts.sources,
+                          "bytes": facts.bytes, "created": made.created}  # fmt: skip
+    except SememeError as error:
+        # One that cannot be opened must not hide the others.
+        return row | {"problem": error.what}

@@ -1,0 +1,190 @@
+"""``sememe index``: files into a collection, and again when they changed."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sememe.cli import options
+from sememe.cli.failures import PARTLY
+from sememe.cli.output import opened, printable
+from sememe.cli.session import Session
+from sememe.cli.sources import stdin_items
+from sememe.errors import DataError, UsageError
+from sememe.progress import amount
+from sememe.shapes import Skipped
+
+if TYPE_CHECKING:
+    from sememe.collection import Collection
+    from sememe.indexing import Report
+
+
+@click.command("index")
+@click.argument("sources", nargs=-1, metavar="SRC...")
+@click.option("-c", "--collection", "name", metavar="NAME", help="The collection; made if it does not exist.")
+@click.option("--rebuild", is_flag=True, help="Encode everything anew; the old one answers until it is done.")
+@click.option("--dry-run", is_flag=True, help="Say what it would take, and do nothing.")
+@options.reading
+@options.encoding
+@options.formats("json")
+@options.common
+def command(
+    session: Session, sources: tuple[str, ...], name: str | None, rebuild: bool, dry_run: bool, form: str,
+    out: str | None, **reading: Any,
+) -> int:  # fmt: skip
+    """Read files, cut them into chunks, encode them, keep them as a collection.
+
+    Again with the same collection, only what changed is encoded. Ignore files are honoured. - reads stdin, a text a
+    line. Exit code 4: done, but something was skipped; the list is in NAME.skipped.csv.
+    """
+    from sememe.readers.walk import walk
+
+    name = _checked(sources, name)
+    columns = {"text": reading["text"], "id": reading["id_"], "meta": list(reading["meta"]) or None}
+    with session.collection(name) as collection:
+        existed = collection.exists
+        if sources == ("-",):
+            collection.add(stdin_items(), progress=session.talk.progress())
+        else:
+            found = walk(sources, glob=reading["glob"])
+            _say_found(session, found.ignored, len(found.files), sources)
+            if not found.files and not existed:
+                raise _nothing(sources, found.skipped, reading["glob"])
+            how = {**columns, "glob": reading["glob"]}
+            if dry_run:
+                return _dry_run(session, collection, sources, how, (form, out))
+            _say_encoder(session, collection)
+            collection.index(list(sources), **how, rebuild=rebuild, progress=session.talk.progress())
+        report = collection.report
+        assert report is not None
+        if not existed and not report.chunks:
+            _forget(collection)
+            raise _nothing(sources, report.skipped, reading["glob"])
+        return _tell(session, collection, report, (form, out))
+
+
+def _checked(sources: Sequence[str], name: str | None) -> str:
+    shown = " ".join(sources) or "notes/"
+    if name is None:
+        raise UsageError("a collection needs a name", do=[("for example", f"sememe index {shown} -c notes")])
+    if not sources:
+        raise UsageError("what to index is missing", do=[("for example", f"sememe index notes/ -c {name}")])
+    if "-" in sources and len(sources) > 1:
+        raise UsageError("stdin (-) and files are not indexed together", do=["index one after the other"])
+    return name
+
+
+def _say_found(session: Session, ignored: int, files: int, sources: Sequence[str]) -> None:
+    left_out = f"   ({ignored} left out by ignore files, globs, or as hidden)" if ignored else ""
+    session.talk.say(f"{printable(' '.join(sources))}: {amount(files, 'files')}{left_out}")
+
+
+def _say_encoder(session: Session, collection: Collection) -> None:
+    encoder = collection.encoder(session.talk.progress())
+    if collection.exists:
+        size, overlap = collection.binding.chunk_size, collection.binding.chunk_overlap
+    else:
+        size, overlap = session.settings.chunk_size, session.settings.chunk_overlap
+    how = encoder.describe().get("precision", "")
+    session.talk.say(f"encoder  {encoder.name} ({encoder.dim} dims, {how})   chunks {size} tokens / {overlap} overlap")
+
+
+def _dry_run(
+    session: Session, collection: Collection, sources: Sequence[str], how: dict[str, Any], where: tuple[str, str | None]
+) -> int:
+    estimate = collection.estimate(list(sources), **how, progress=session.talk.progress())
+    with opened(where[1]) as output:
+        if where[0] == "json":
+            output.json(dataclasses.asdict(estimate))
+            return 0
+        output.line(f"files    {amount(estimate.files, 'to read')}, {amount(estimate.size, 'bytes')}")
+        output.line(f"chunks   about {amount(estimate.chunks, 'chunks')}, {amount(estimate.tokens, 'tokens')}")
+        output.line(f"time     about {duration(estimate.seconds)}")
+        output.line(f"disk     about {amount(estimate.bytes, 'bytes')}")
+    session.talk.say(f"judged by {estimate.sampled} of the files; nothing was written")
+    return 0
+
+
+def _tell(session: Session, collection: Collection, report: Report, where: tuple[str, str | None]) -> int:
+    for note in report.notes:
+        session.talk.warn(printable(note))
+    written = skipped_list(session, collection.name, report.skipped)
+    info = collection.info()
+    if where[0] == "json":
+        with opened(where[1]) as output:
+            output.json(
+                {
+                    "collection": collection.name,
+                    "total": {"chunks": info.chunks, "sources": info.sources, "bytes": info.bytes},
+                    **dataclasses.asdict(report),
+                    "skipped_list": written,
+                }
+            )
+    vectors = amount(info.chunks * info.binding.dim * 4, "bytes")
+    files = f", {amount(info.sources, 'files')}" if info.sources else ""
+    session.talk.say(f"✔ {collection.name}: {amount(info.chunks, 'chunks')}{files}, {vectors} of vectors")
+    session.talk.say(
+        f"  {report.encoded} encoded, {report.reused} known already, {report.deleted} gone; "
+        f"{report.unchanged} files unchanged, {report.removed} removed; {duration(report.seconds)}"
+    )
+    session.talk.say(f'try  sememe search "…" -c {collection.name}')
+    return PARTLY if report.skipped else 0
+
+
+def skipped_list(session: Session, name: str, skipped: Sequence[Skipped]) -> str | None:
+    """Say what was skipped, and write all of it to ``NAME.skipped.csv``; the answer is that file's name."""
+    if not skipped:
+        return None
+    reasons = Counter(one.reason for one in skipped)
+    summary = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common(3)) + (" …" if len(reasons) > 3 else "")
+    path = Path(f"{name}.skipped.csv")
+    try:
+        with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["source", "reason"])
+            writer.writerows((one.source, one.reason) for one in skipped)
+        place = f"; the list is in {path}"
+    except OSError as error:
+        place = f"; {path} cannot be written ({error.strerror}), so here they all are:"
+    session.talk.warn(f"{len(skipped)} skipped ({printable(summary)}){place}")
+    if session.talk.verbose or not place.endswith(str(path)):
+        for one in skipped:
+            session.talk.warn(f"skipped {printable(one.source)}: {printable(one.reason)}")
+    return str(path) if place.endswith(str(path)) else None
+
+
+def _nothing(sources: Sequence[str], skipped: Sequence[Skipped], glob: Sequence[str]) -> DataError:
+    why: list[str | tuple[str, str]] = [(printable(one.source), printable(one.reason)) for one in skipped[:5]]
+    if len(skipped) > 5:
+        why.append(f"and {len(skipped) - 5} more")
+    if glob:
+        why.append(("only files like", " ".join(glob)))
+    shown = "stdin" if tuple(sources) == ("-",) else printable(" ".join(sources))
+    return DataError(
+        f"there is nothing to index in {shown}",
+        why=why or ["no file was found"],
+        do=["check the path, the glob, and the ignore files (.gitignore, .sememeignore)"],
+    )
+
+
+def _forget(collection: Collection) -> None:
+    """Take back a collection that was made a moment ago and got nothing."""
+    from sememe.binding import remove
+
+    collection.close()
+    remove(collection.name, collection.folder.parent)
+
+
+def duration(seconds: float) -> str:
+    """``0.4 s``, ``12 s``, ``4 min``, ``2.5 h``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,112 @@
+"""``sememe search``: a question to a collection, or to files that were never indexed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sememe.cli import hits as shown
+from sememe.cli import options
+from sememe.cli.failures import NOTHING_FOUND
+from sememe.cli.index import duration
+from sememe.cli.output import opened, printable
+from sememe.cli.session import Session
+from sememe.cli.sources import stdin_items, where_to_search
+from sememe.errors import DataError, UsageError
+from sememe.progress import amount
+
+if TYPE_CHECKING:
+    from sememe.collection import Collection
+    from sememe.shapes import Hits
+
+#: files are searched without an index when that takes less than about so many seconds
+PATIENCE = 10.0
+
+
+@click.command("search")
+@click.argument("query")
+@click.argument("sources", nargs=-1, metavar="[SRC]...")
+@click.option("-c", "--collection", "name", metavar="NAME", help="Search this collection.")
+@options.searching
+@options.reading
+@options.encoding
+@options.formats("json", "jsonl", "csv")
+@options.common
+def command(
+    session: Session, query: str, sources: tuple[str, ...], name: str | None, where: str | None, form: str,
+    out: str | None, **reading: Any,
+) -> int:  # fmt: skip
+    """Search a collection, or files that were never indexed.
+
+    SRC is a collection's name, or files and folders, or - for the lines of stdin. Files are read and encoded on the
+    spot when that is quick, and nothing is left behind. Exit code 1: nothing found.
+    """
+    if not query.strip():
+        raise UsageError("the query is empty", do=[("for example", 'sememe search "how do we rotate keys" -c notes')])
+    target = where_to_search(sources, name, session.settings)
+    if isinstance(target, str):
+        with session.collection(target) as collection:
+            found = _ask(session, collection, query, where)
+    else:
+        found = _directly(session, target, query, where, reading)
+    with opened(out) as output:
+        shown.write(output, found, form, query=query, verbose=session.talk.verbose)
+    session.talk.say(shown.footer(found, session.settings.search_mode))
+    return 0 if found else NOTHING_FOUND
+
+
+def _ask(session: Session, collection: Collection, query: str, where: str | None) -> Hits:
+    now = session.settings
+    return collection.search(query, now.search_k, mode=now.search_mode, where=where, progress=session.talk.progress())
+
+
+def _directly(session: Session, paths: Sequence[str], query: str, where: str | None, reading: dict[str, Any]) -> Hits:
+    """Index into a folder that is gone afterwards, if that is quick."""
+    how = {
+        "text": reading["text"],
+        "id": reading["id_"],
+        "meta": list(reading["meta"]) or None,
+        "glob": reading["glob"],
+        "progress": session.talk.progress(),
+    }
+    with tempfile.TemporaryDirectory(prefix="sememe-") as folder, session.collection(Path(folder, "files")) as files:
+        if list(paths) == ["-"]:
+            files.add(stdin_items(), progress=how["progress"])
+        else:
+            _check_quick(files, paths, how)
+            files.index(list(paths), **how)
+        assert files.report is not None
+        for note in files.report.notes:
+            session.talk.detail(f"note: {printable(note)}")
+        if not files.report.chunks:
+            raise DataError(
+                f"there is nothing to search in {printable(' '.join(paths))}",
+                why=[(printable(one.source), printable(one.reason)) for one in files.report.skipped[:5]],
+                do=["check the path, the glob, and the ignore files (.gitignore, .sememeignore)"],
+            )
+        if files.report.skipped:
+            skipped = files.report.skipped
+            session.talk.warn(f"{len(skipped)} files were not searched: {printable(_first(skipped))}")
+        return _ask(session, files, query, where)
+
+
+def _check_quick(files: Collection, paths: Sequence[str], how: dict[str, Any]) -> None:
+    estimate = files.estimate(list(paths), **how)
+    if estimate.seconds > PATIENCE:
+        raise UsageError(
+            f"to search these files without an index would take about {duration(estimate.seconds)}",
+            why=[
+                ("files", f"{amount(estimate.files, 'files')}, {amount(estimate.size, 'bytes')}"),
+                ("to encode", f"about {amount(estimate.chunks, 'chunks')}"),
+            ],
+            do=[("index them once", f"sememe index {' '.join(paths)} -c NAME"), ("then", 'sememe search "…" -c NAME')],
+        )
+
+
+def _first(skipped: Sequence[Any]) -> str:
+    first = "; ".join(f"{one.source} ({one.reason})" for one in skipped[:3])
+    return first + (" …" if len(skipped) > 3 else "")
