@@ -90,7 +90,7 @@ def storable(text: str) -> str:
         text.encode("utf-8")
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
+    return str(text)  # NumPy has strings of its own
 
 
 def _count(block: bytes, text: str, counts: _Counts, *, bytewise: bool) -> None:

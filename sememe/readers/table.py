@@ -51,7 +51,9 @@ class Table:
         """
         sample = list(islice(self.rows, SAMPLE))
         if not sample:
-            raise Unreadable("no rows" if not found.skipped else f"no rows ({found.skipped[0].reason})")
+            if not found.skipped:
+                raise Unreadable("no rows")
+            return  # there were some, and each is named
         columns = self.columns or tuple(dict.fromkeys(key for row in sample for key in row.cells))
         if not columns:
             raise Unreadable("no columns")

@@ -157,7 +157,7 @@ JUNK = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.sampled_from(SUFFIXES), JUNK, st.booleans())
 @example(".pdf", b"%PDF-1.4\n%%EOF", False)
 @example(".json", b"[" * 100_000, False)

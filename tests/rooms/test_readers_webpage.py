@@ -117,7 +117,7 @@ def test_a_page_without_text_is_named(tmp_path: Path) -> None:
 )
 def test_markup_that_never_ends_takes_no_time(tmp_path: Path, junk: str) -> None:
     started = time.process_time()
-    found = reading(tmp_path, "<p>the text</p>" + junk * (300_000 // len(junk)))
+    found = reading(tmp_path, "<p>the text</p>" + junk * (150_000 // len(junk)))
     assert time.process_time() - started < 10  # the plain parser takes minutes for some of these
     assert found.items[0].text.startswith("the text")
 
@@ -135,7 +135,7 @@ TAGS = """
 TAG = st.sampled_from([*TAGS.split(), "\n"])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(TAG, max_size=30))
 def test_any_markup_is_read_and_its_lines_are_lines_of_the_file(
     tmp_path_factory: pytest.TempPathFactory, tags: list[str]
