@@ -80,7 +80,7 @@ def _check_boundaries(text: str, found: Sequence[Chunk], tokenizer: Tokenizer) -
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(text=prose, size=st.integers(8, 40), share=st.floats(0, 0.99))
 def test_what_holds_for_every_text(kind: str, text: str, size: int, share: float) -> None:
     tokenizer, overlap = tiny(kind), int(size * share)
@@ -96,7 +96,7 @@ def test_what_holds_for_every_text(kind: str, text: str, size: int, share: float
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(texts=st.lists(prose, max_size=5))
 def test_many_texts_are_cut_like_each_alone(kind: str, texts: list[str]) -> None:
     tokenizer = tiny(kind)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokens_tiny import backend, tiny, write
 
@@ -84,6 +84,7 @@ def test_a_broken_file_is_named_with_its_reason(tmp_path: Path, content: str, re
     assert raised.value.do
 
 
+@settings(deadline=None)
 @given(
     st.binary(max_size=200) | st.text(max_size=60).map(lambda text: f'{{"model": {text}}}'.encode("utf-8", "replace"))
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokens_tiny import KINDS, LINES, backend, tiny, write
 
@@ -91,6 +91,7 @@ def test_more_texts_than_one_batch_keep_their_order() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@settings(deadline=None)
 @given(text=texts)
 def test_offsets_count_characters_of_the_string(kind: str, text: str) -> None:
     (tokens,) = tiny(kind).encode([text])
@@ -170,6 +171,7 @@ def test_pieces_and_ids_outside_the_vocabulary() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@settings(deadline=None)
 @given(text=texts, limit=st.integers(3, 20))
 def test_cut_is_the_truncation_of_the_library(kind: str, text: str, limit: int) -> None:
     ours, theirs = tiny(kind), backend(kind)
@@ -181,6 +183,7 @@ def test_cut_is_the_truncation_of_the_library(kind: str, text: str, limit: int) 
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@settings(deadline=None)
 @given(text=texts, limit=st.integers(3, 20), overlap=st.integers(0, 10))
 def test_windows_cover_all_tokens_once_and_share_the_overlap(kind: str, text: str, limit: int, overlap: int) -> None:
     ours = tiny(kind)
