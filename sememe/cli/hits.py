@@ -52,8 +52,15 @@ def lines(hits: Hits, *, query: str, verbose: bool = False) -> list[str]:
         title = printable(hit.title)
         head = f"{score:<{score_width}}   {place:<{place_width}}"
         out.append(f"{head}   {_bold(title)}" if title else head.rstrip())
-        out += [f"  {line}" for line in snippet(hit.text, query, width=width - 2)]
+        out += [f"  {line}" for line in snippet(_below_heading(hit), query, width=width - 2)]
     return out
+
+
+def _below_heading(hit: Hit) -> str:
+    """The text without its first line where that is the heading which already stands as the title."""
+    first, _, rest = hit.text.partition("\n")
+    heading = first.strip("#= \t")
+    return rest if rest.strip() and heading and hit.title.endswith(heading) else hit.text
 
 
 def footer(hits: Hits, mode: str) -> str:

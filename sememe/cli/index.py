@@ -16,6 +16,7 @@ from sememe.cli.failures import PARTLY
 from sememe.cli.output import opened, printable
 from sememe.cli.session import Session
 from sememe.cli.sources import stdin_items
+from sememe.cli.talk import duration
 from sememe.errors import DataError, UsageError
 from sememe.progress import amount
 from sememe.shapes import Skipped
@@ -179,12 +180,3 @@ def _forget(collection: Collection) -> None:
 
     collection.close()
     remove(collection.name, collection.folder.parent)
-
-
-def duration(seconds: float) -> str:
-    """``0.4 s``, ``12 s``, ``4 min``, ``2.5 h``."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -12,10 +12,10 @@ import click
 from sememe.cli import hits as shown
 from sememe.cli import options
 from sememe.cli.failures import NOTHING_FOUND
-from sememe.cli.index import duration
 from sememe.cli.output import opened, printable
 from sememe.cli.session import Session
 from sememe.cli.sources import stdin_items, where_to_search
+from sememe.cli.talk import duration
 from sememe.errors import DataError, UsageError
 from sememe.progress import amount
 

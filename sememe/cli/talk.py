@@ -145,6 +145,15 @@ class _Bar:
         self.bars.update(self.task, completed=self.done, figures=figures, refresh=True)
 
 
+def duration(seconds: float) -> str:
+    """``0.4 s``, ``12 s``, ``4 min``, ``2.5 h``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
 def warnings_as_notes(talk: Talk) -> AbstractContextManager[Any]:
     """Inside this, what the library warns of is said as a note, without file names and line numbers."""
     import warnings
