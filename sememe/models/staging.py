@@ -144,7 +144,7 @@ def wrong_file(name: str, digest: Digest) -> ModelError:
         why=why,
         do=[
             ("try again", f"sememe models pull {name}"),
-            ("from a copied folder", f"sememe models add /path/to/{name} --name my-{name}"),
+            ("from a copied folder", f"sememe models add /path/to/{name} --name {name}"),
         ],
     )
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sememe.errors import MissingModelError, ModelError
 from sememe.models import hub, receipt
-from sememe.models.catalogue import Entry
+from sememe.models.catalogue import Entry, FileSpec
 from sememe.models.pull import pull
 from tests.rooms.hub_double import HubDouble, serving
 from tests.rooms.model_folders import entry_for, model_bytes
 
 FILES = model_bytes()
 BIG = "model.safetensors"
-CONTEXT = ssl.create_default_context()
 SECRET = "hf_verysecrettoken"
 
 
@@ -41,12 +40,6 @@ class Watching:
 
     def note(self, text: str) -> None:
         self.notes.append(text)
-
-
-@pytest.fixture(autouse=True)
-def _one_context(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading the machine's certificates takes a fifth of a second; once is enough for plain loopback."""
-    monkeypatch.setattr("httpcore2.default_ssl_context", lambda **_: CONTEXT)
 
 
 @pytest.fixture
@@ -157,9 +150,11 @@ def test_a_wrong_file_is_named_with_both_sums_and_not_kept(double: HubDouble, en
 
 def test_a_file_without_end_is_stopped_at_its_size(double: HubDouble, entry: Entry, tmp_path: Path) -> None:
     double.endless = True
+    progress = Watching()
     with pytest.raises(ModelError, match="does not have the expected SHA-256") as caught:
-        fetch(entry, tmp_path)
+        fetch(entry, tmp_path, progress)
     assert "expected, " in str(caught.value)
+    assert progress.done <= len(FILES["config.json"]), "more was taken than the file may hold"
     assert not (tmp_path / "models" / "tiny").exists()
 
 
@@ -273,6 +268,24 @@ def test_without_any_checksum_nothing_is_taken(
     with pytest.raises(MissingModelError) as caught:
         fetch(entry, tmp_path)
     assert "neither the catalogue nor the hub knows a checksum" in str(caught.value)
+
+
+def test_an_optional_file_may_be_missing_there_but_no_other(
+    double: HubDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = entry_for(FILES, pinned=False)
+    extra = FileSpec("special_tokens_map.json", optional=True)
+    entry = known(monkeypatch, replace(plain, files={**plain.files, extra.path: extra}))
+    assert not (fetch(entry, tmp_path) / extra.path).exists()
+    with pytest.raises(MissingModelError, match="could not be fetched") as caught:
+        needed = replace(extra, optional=False)
+        fetch(replace(entry, files={**plain.files, extra.path: needed}, name="needy"), tmp_path)
+    assert "answered 404 for special_tokens_map.json" in str(caught.value)
+
+
+def test_a_reason_shows_no_address() -> None:
+    said = hub._reason(RuntimeError("cannot read https://host/file?Signature=secret now\nsecond line"))
+    assert said == "cannot read … now"
 
 
 def test_an_endpoint_that_is_no_address_is_told(entry: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

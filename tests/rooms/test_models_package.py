@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import shutil
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -67,10 +69,27 @@ def test_what_pip_says_is_told_without_addresses(
     assert "password9" not in str(caught.value)
 
 
+def test_of_what_pip_says_the_telling_line_stays() -> None:
+    said = b"WARNING: x\nERROR: no answer from https://someone:password9@host/simple now\nnotice\n"
+    assert package._last_line(said) == "no answer from … now"
+    assert package._last_line(b"") == "it said nothing"
+
+
 def test_a_source_distribution_is_not_built(index: Path, staging: Staging) -> None:
-    (index / "tiny_model-1.0.tar.gz").write_bytes(b"")
+    marker = index / "code-ran"
+    sources = {
+        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+        "backend.py": f"open({str(marker)!r}, 'w').close()\n",
+        "PKG-INFO": "Metadata-Version: 2.1\nName: tiny-model\nVersion: 1.0\n",
+    }
+    with tarfile.open(index / "tiny_model-1.0.tar.gz", "w:gz") as archive:
+        for name, text in sources.items():
+            member = tarfile.TarInfo(f"tiny_model-1.0/{name}")
+            member.size = len(text.encode())
+            archive.addfile(member, io.BytesIO(text.encode()))
     with pytest.raises(SourceFailed, match="pip could not get"):
         package.fetch(entry_of(Package("tiny-model", "1.0", "tiny_model/model", 10)), staging, Watching())
+    assert not marker.exists()
 
 
 def test_an_entry_without_a_package(staging: Staging) -> None:

@@ -74,6 +74,7 @@ def test_bfloat16_is_widened_exactly(tmp_path: Path) -> None:
     with Weights.open(file_of(tmp_path, raw)) as weights:
         assert weights("w").dtype == np.float32 and weights.dtype("w") == "BF16"
         np.testing.assert_array_equal(weights("w"), values)
+        assert not weights("w").flags.writeable, "read-only in every type, not only where it is a view"
 
 
 def test_a_view_outlives_close_but_nothing_new_is_read(tmp_path: Path) -> None:
