@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from sememe import settings
 from sememe.architectures.families import build
 from sememe.encoders.contract import Encoder
 from sememe.encoders.recipe import Recipe
-from sememe.encoders.transformer import Identity, TransformerEncoder
+from sememe.encoders.transformer import Identity, TransformerEncoder, item_vectors
 from sememe.errors import UsageError
 from sememe.models.layout import Layout
 from sememe.models.pull import open_layout
 from sememe.models.receipt import fingerprint_files
 from sememe.models.weights import Weights
 from sememe.ops import openvino
+from sememe.ops.openvino import compile_network
 from sememe.progress import Progress
 from sememe.tokens.tokenizer import Tokenizer
 
@@ -51,15 +54,14 @@ def load_encoder(
     chosen = openvino.choose_precision(now.precision)
     asked = name_or_path if isinstance(name_or_path, Path) else now.model
     layout = open_layout(asked, home=now.home, offline=now.offline, progress=progress)
-    architecture = build(layout.architecture, layout.config, Weights.open(layout.weights_folder))
-    return TransformerEncoder(
-        architecture,
-        Tokenizer.load(layout.tokenizer_file),
-        Recipe.of(layout, positions=architecture.positions),
-        Identity(layout.name, _digest(layout, now.home), _details(layout)),
-        precision=chosen,
-        threads=now.threads or cores(),
-    )
+    with ThreadPoolExecutor(1) as beside:  # reading the tokenizer takes as long as compiling the network
+        tokenizer = beside.submit(Tokenizer.load, layout.tokenizer_file)
+        architecture = build(layout.architecture, layout.config, Weights.open(layout.weights_folder))
+        recipe = Recipe.of(layout, positions=architecture.positions)
+        streams = now.threads or cores()
+        network = compile_network(partial(item_vectors, architecture, recipe), precision=chosen, streams=streams)
+        identity = Identity(layout.name, _digest(layout, now.home), _details(layout))
+        return TransformerEncoder(architecture, network, tokenizer.result(), recipe, identity)
 
 
 def cores() -> int:

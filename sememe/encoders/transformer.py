@@ -26,9 +26,9 @@ from sememe.encoders.contract import LongItemWarning, check_options
 from sememe.encoders.recipe import Recipe
 from sememe.errors import DataError, ModelError
 from sememe.ops.contract import Inputs, Ops, Tensor
-from sememe.ops.openvino import compile_network
+from sememe.ops.openvino import Network
 from sememe.progress import SILENT, Phase, Progress
-from sememe.shapes import Encoded, Vectors
+from sememe.shapes import Counts, Encoded, Vectors
 from sememe.tokens.tokenizer import Tokenizer, check_texts
 
 #: texts that are tokenised and sorted together; more means less padding and more memory
@@ -62,23 +62,24 @@ class TransformerEncoder:
     def __init__(
         self,
         architecture: Architecture,
+        network: Network,
         tokenizer: Tokenizer,
         recipe: Recipe,
         identity: Identity,
-        *,
-        precision: str,
-        threads: int,
     ) -> None:
-        if recipe.max_tokens <= tokenizer.specials:
-            raise ModelError(f"{identity.name} takes {recipe.max_tokens} tokens, which leaves no room for text")
+        taken = tokenizer.specials + max(
+            len(ids) for ids in tokenizer.ids(list(recipe.prompts.values()), specials=False)
+        )
+        if recipe.max_tokens <= taken:
+            raise ModelError(
+                f"{identity.name} takes {recipe.max_tokens} tokens, which leaves no room for text",
+                why=[f"special tokens and prompt take {taken}"],
+            )
         self.architecture = architecture
+        self.network = network
         self.tokenizer = tokenizer
         self.recipe = recipe
         self.identity = identity
-        self.precision = precision
-        self.threads = threads
-        network = partial(item_vectors, architecture, recipe)
-        self.network = compile_network(network, precision=precision, streams=threads)
         self._local = threading.local()
         self._pool: ThreadPoolExecutor | None = None
         self._pool_lock = threading.Lock()
@@ -101,7 +102,7 @@ class TransformerEncoder:
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def __repr__(self) -> str:
-        return f"<encoder {self.name}: {self.dim} dims, {self.max_tokens} tokens, {self.precision}>"
+        return f"<encoder {self.name}: {self.dim} dims, {self.max_tokens} tokens, {self.network.precision}>"
 
     def describe(self) -> Mapping[str, str]:
         recipe = self.recipe
@@ -112,8 +113,8 @@ class TransformerEncoder:
             "longest": f"{self.max_tokens} tokens",
             "pooling": recipe.pooling + (", unit length" if recipe.normalize else ", length kept"),
             "prompts": prompts or "none",
-            "precision": self.precision,
-            "threads": str(self.threads),
+            "precision": self.network.precision,
+            "threads": str(self.network.streams),
             **self.identity.details,
             "fingerprint": self.fingerprint,
         }
@@ -145,8 +146,9 @@ class TransformerEncoder:
             work = _Work(self._submit, phase)
             for first in range(0, len(items), WINDOW):
                 last = min(first + WINDOW, len(items))
-                texts = [self._prepared(prompt, text) for text in items[first:last]]
-                pieces, owners = self._pieces(texts, on_long, first, used[first:last], dropped[first:last])
+                pieces, owners = self._pieces(
+                    items[first:last], prompt, on_long, first, used[first:last], dropped[first:last]
+                )
                 work.add(self._batches(pieces, self._skip(prompt)), owners, vectors[first:last])
             work.finish()
         if self.recipe.normalize and on_long == "mean":
@@ -172,17 +174,17 @@ class TransformerEncoder:
         return len(self.tokenizer.ids([prompt])[0]) - len(self.tokenizer.suffix)
 
     def _pieces(
-        self, texts: list[str], on_long: str, first: int, used: Any, dropped: Any
+        self, texts: Sequence[str], prompt: str, on_long: str, first: int, used: Counts, dropped: Counts
     ) -> tuple[list[list[int]], list[tuple[int, float]]]:
         """Token lists that fit the network, and for each the row it belongs to with its share of that row's vector."""
         limit = self.max_tokens
         pieces, owners = [], []
-        for row, ids in enumerate(self.tokenizer.ids(texts)):
+        for row, ids in enumerate(self.tokenizer.ids([self._prepared(prompt, text) for text in texts])):
             parts = [ids]
             if len(ids) > limit:
                 if on_long == "error":
                     raise _too_long(first + row, len(ids), limit)
-                parts = self.tokenizer.windows(ids, limit) if on_long == "mean" else [self.tokenizer.cut(ids, limit)]
+                parts = self._windows(prompt, texts[row]) if on_long == "mean" else [self.tokenizer.cut(ids, limit)]
                 dropped[row] = 0 if on_long == "mean" else len(ids) - limit
             used[row] = sum(map(len, parts))
             for part in parts:
@@ -190,6 +192,14 @@ class TransformerEncoder:
                     pieces.append(part)
                     owners.append((row, len(part) / used[row]))
         return pieces, owners
+
+    def _windows(self, prompt: str, text: str) -> list[list[int]]:
+        """A long text as several inputs, each with the prompt."""
+        lead = self.tokenizer.ids([prompt], specials=False)[0] if prompt else []
+        at = len(self.tokenizer.prefix)
+        ids = self.tokenizer.ids([self._prepared("", text)])[0]
+        windows = self.tokenizer.windows(ids, self.max_tokens - len(lead))
+        return [[*window[:at], *lead, *window[at:]] for window in windows]
 
     def _batches(self, pieces: list[list[int]], skip: int) -> Iterator[tuple[Rows, Inputs]]:
         pool = partial(pooling.weights, self.recipe.pooling, skip=skip)
@@ -218,7 +228,7 @@ class TransformerEncoder:
             return done
         with self._pool_lock:
             if self._pool is None:
-                self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="sememe-encode")
+                self._pool = ThreadPoolExecutor(self.network.streams, thread_name_prefix="sememe-encode")
             return self._pool.submit(self._run, inputs)
 
 

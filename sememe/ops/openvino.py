@@ -33,7 +33,7 @@ def library() -> Any:
     Its package reports each import to its maker through `openvino_telemetry`, from another thread. With that module
     declared absent it uses its own stub.
     """
-    sys.modules.setdefault("openvino_telemetry", None)
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
     return openvino
@@ -42,7 +42,7 @@ def library() -> Any:
 @functools.cache
 def core() -> openvino.Core:
     """The one runtime of this process."""
-    return library().Core()  # type: ignore[no-any-return]
+    return library().Core()
 
 
 @functools.cache
@@ -165,10 +165,11 @@ class OpenvinoOps:
 class Network:
     """A compiled graph. Safe to use from several threads; each brings its own `request`."""
 
-    def __init__(self, compiled: openvino.CompiledModel, taps: Sequence[str], precision: str) -> None:
+    def __init__(self, compiled: openvino.CompiledModel, taps: Sequence[str], precision: str, streams: int) -> None:
         self._compiled = compiled
         self.taps = tuple(taps)
         self.precision = precision
+        self.streams = streams
 
     def request(self) -> Callable[[Inputs], list[Array]]:
         """A function from inputs (arrays) to the result and the taps, in the order of ``taps``.
@@ -217,15 +218,16 @@ def compile_network(
     if missing:
         raise UsageError(f"the network has no tap {', '.join(missing)}")
     graph = ov.Model([result, *(ops.taps[name] for name in wanted)], parameters, "network")
-    compiled = core().compile_model(
-        graph,
-        "CPU",
-        {
-            "INFERENCE_PRECISION_HINT": precision,
-            "EXECUTION_MODE_HINT": "ACCURACY" if precision == "f32" else "PERFORMANCE",
-            "NUM_STREAMS": streams,
-            "INFERENCE_NUM_THREADS": streams,
-            "ENABLE_CPU_PINNING": False,
-        },
-    )
-    return Network(compiled, list(wanted), precision)
+    options = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "NUM_STREAMS": streams,
+        "INFERENCE_NUM_THREADS": streams,
+        "ENABLE_CPU_PINNING": False,
+    }
+    try:
+        # Without its generated kernels for chains of small operations: they are up to 20 % slower at widths that are no
+        # multiple of 16 (docs/decisions/0003-batches.md). The option is undocumented, so a later release may refuse it.
+        compiled = core().compile_model(graph, "CPU", {**options, "SNIPPETS_MODE": "DISABLE"})
+    except RuntimeError:
+        compiled = core().compile_model(graph, "CPU", options)
+    return Network(compiled, list(wanted), precision, streams)
