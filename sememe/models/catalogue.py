@@ -71,9 +71,11 @@ class Entry:
 
     @property
     def size(self) -> int | None:
-        """Bytes of all files, or None when one is not known."""
-        sizes = [spec.size for spec in self.files.values()]
-        return sum(sizes) if None not in sizes else None  # type: ignore[arg-type]
+        """Bytes to be fetched, as far as they are known: without the odd small config. None when the weights' size is
+        not known, so that a size that is shown is always about right."""
+        if any(spec.size is None for path, spec in self.files.items() if path.endswith(".safetensors")):
+            return None
+        return sum(spec.size or 0 for spec in self.files.values())
 
 
 @cache

@@ -47,6 +47,11 @@ def test_the_default_is_pinned_whole_and_has_a_package() -> None:
     )
 
 
+def test_a_size_is_told_when_the_weights_are_known_and_never_guessed() -> None:
+    assert find("bge-small").size == 133_466_304 + 711_396 + 743
+    assert find("gte-base").size is None and not find("gte-base").pinned
+
+
 @pytest.mark.parametrize("word", ["bge-small-en-v1.5", "BGE-small", "baai/BGE-small-en-v1.5"])
 def test_names_aliases_and_repositories_find_it(word: str) -> None:
     assert find(word).name == "bge-small-en-v1.5"
