@@ -81,6 +81,10 @@ def here(name: str, *, home: Path) -> Path | None:
     Raises:
         ModelError: it is here, but a file is not what came in.
     """
+    exact = home / "models" / name if is_name(name) else None
+    if exact is not None and (exact / receipt.NAME).is_file():
+        _check_own(exact, None)  # the usual case, without a look into the catalogue
+        return exact
     entry = lookup(name)
     folder = _own(name, entry, home)
     if folder is not None:
