@@ -44,6 +44,7 @@ class HubDouble:
 def serving(hub: HubDouble) -> Iterator[HubDouble]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # one answer, one packet; two would wait for each other
 
         def log_message(self, *args: object) -> None:
             pass
