@@ -73,7 +73,9 @@ def survey(stream: BinaryIO) -> Survey:
             encoding = next((name for mark, name in MARKS if block.startswith(mark)), "utf-8")
             decoder = codecs.getincrementaldecoder(encoding)("replace")
         digest.update(block)
-        _count(block, decoder.decode(block, final=not block), counts, bytewise=encoding in ("utf-8", "utf-8-sig"))
+        if not counts.zeros:  # no need to look further when it is no text already
+            text = decoder.decode(block, final=not block)
+            _count(block, text, counts, bytewise=encoding in ("utf-8", "utf-8-sig"))
         if not block:
             return _judge(digest.hexdigest(), encoding, counts)
 

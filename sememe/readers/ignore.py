@@ -20,6 +20,8 @@ NAMES = (".gitignore", ".sememeignore")
 MAX_BYTES = 1_000_000
 #: more wildcards than this in one part of a path can take a regular expression hours
 MAX_WILDCARDS = 8
+#: the group of a pattern's regular expression that holds the slash behind a folder that it matches
+FOLDER_MARK = "ps_d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,37 @@ class Rules:
         rules: Rules | None = self
         while rules is not None:
             inside = os.path.relpath(path, rules.folder).replace(os.sep, "/")
-            verdict = rules.spec.check_file(inside + "/" if is_folder else inside).include
+            verdict = _verdict(rules.spec, inside + "/" if is_folder else inside)
             if verdict is not None:
                 return verdict
             rules = rules.above
         return False
+
+
+def _verdict(spec: GitIgnoreSpec, path: str) -> bool | None:
+    """What the last pattern that matches says: leave out, keep, or (None) nothing.
+
+    A pattern of pathspec also matches what stands inside a folder that it matches. Here every entry is asked for on its
+    own, from the top, and a folder that is left out is not entered; so, as in git, only a match of the entry itself
+    counts: ``!deep/`` takes back the folder, not each file in it.
+    """
+    name = path[path.rfind("/", 0, -1) + 1 :]
+    for pattern in reversed(spec.patterns):
+        if pattern.include is not None and pattern.regex is not None and _matches(pattern.regex, path, name):
+            return pattern.include
+    return None
+
+
+def _matches(regex: re.Pattern[str], path: str, name: str) -> bool:
+    if not regex.pattern.startswith("^"):
+        return regex.search(name) is not None  # ``*`` and ``*/``: any name, any folder
+    found = regex.match(path)
+    if found is None:
+        return False
+    if found.groupdict().get(FOLDER_MARK):
+        return found.end(FOLDER_MARK) == len(path)
+    # ``deep/**`` is what stands inside: it ends at the slash of ``deep/`` without the mark.
+    return not (path.endswith("/") and found.end() == len(path))
 
 
 def rules_in(folder: str, above: Rules | None, notes: list[str]) -> Rules | None:

@@ -47,19 +47,15 @@ def read_json(document: Document, options: ReadOptions) -> Found:
 
 
 def parse(text: str) -> Any:
-    """The value of a JSON text; NaN and infinities become None, whole numbers too long for Python text.
+    """The value of a JSON text; NaN and infinities become None.
 
     Raises:
-        ValueError: it is not JSON, or nested deeper than Python can follow.
+        ValueError: it is not JSON, or holds deeper lists or longer numbers than Python takes.
     """
     try:
-        return json.loads(text, parse_constant=lambda _: None, parse_int=_int)
+        return json.loads(text, parse_constant=lambda _: None)
     except RecursionError:
         raise ValueError("nested too deeply") from None
-
-
-def _int(digits: str) -> int | str:
-    return int(digits) if len(digits) < 20 else digits
 
 
 def _lines(document: Document, found: Found) -> Iterator[Row]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sememe.readers.source import Document
@@ -34,4 +35,5 @@ def bounded_lines(document: Document, *, newline: str) -> Iterator[tuple[int, st
                 line = wrapper.readline(MAX_LINE)
             yield number, TooLong()
     finally:
-        wrapper.detach()  # else the wrapper would close the stream
+        with suppress(ValueError):  # the stream is closed, if this generator outlived it in an error
+            wrapper.detach()  # else the wrapper would close the stream

@@ -120,7 +120,10 @@ class _Walker:
     def root(self, real: str, path: Path, shown: str) -> None:
         self.found, self.base = [], shown
         if path.is_dir():
-            self._folder(real, str(path), shown, rules_above(real, self.notes))
+            above = rules_above(real, self.notes)
+            if above is not None and above.leave_out(real, is_folder=True):
+                above = None  # who names an ignored folder means it
+            self._folder(real, str(path), shown, above)
             while self.links:
                 pending, self.links = sorted(self.links, key=lambda link: link[1]), []
                 for link in pending:

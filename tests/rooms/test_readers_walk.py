@@ -109,6 +109,15 @@ def test_a_part_of_a_repository_obeys_the_repository(tmp_path: Path) -> None:
     assert names(walk([root / "docs"])) == ["docs/a.md"]
 
 
+def test_a_given_folder_is_read_although_it_is_ignored(tmp_path: Path) -> None:
+    root = put(tmp_path / "repo", "out/a.md", "out/deep/b.md", "out/c.log", ".git/config")
+    (root / ".gitignore").write_text("out/\n")
+    (root / "out" / ".gitignore").write_text("*.log\n")
+    assert names(walk([root / "out"])) == ["out/a.md", "out/deep/b.md"]
+    assert names(walk([root / "out" / "deep"])) == ["deep/b.md"]
+    assert names(walk([root])) == []
+
+
 def test_a_given_file_is_read_although_it_is_ignored(tmp_path: Path) -> None:
     root = put(tmp_path / "n", "a.log")
     (root / ".gitignore").write_text("*.log\n")
@@ -116,7 +125,7 @@ def test_a_given_file_is_read_although_it_is_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     lines=st.lists(
         st.sampled_from(
@@ -129,6 +138,11 @@ def test_a_given_file_is_read_although_it_is_ignored(tmp_path: Path) -> None:
                 "!sub/b.md",
                 "**/deep",
                 "deep/**",
+                "sub/**",
+                "!sub/deep/",
+                "!sub/deep/**",
+                "sub/deep",
+                "!sub/deep/a.md",
                 "a*",
                 "# x",
                 "[ab].md",
@@ -137,7 +151,12 @@ def test_a_given_file_is_read_although_it_is_ignored(tmp_path: Path) -> None:
         ),
         max_size=6,
     ),
-    inner=st.lists(st.sampled_from(["*", "!*.md", "b.md", "/deep", "!deep/", "deep/a.md"]), max_size=3),
+    inner=st.lists(
+        st.sampled_from(
+            ["*", "!*.md", "b.md", "/deep", "!deep/", "deep/a.md", "deep/**", "!deep/a.md", "a.*", "**", "!*/"]
+        ),
+        max_size=3,
+    ),
 )
 def test_ignoring_agrees_with_git(tmp_path_factory: pytest.TempPathFactory, lines: list[str], inner: list[str]) -> None:
     root = put(
