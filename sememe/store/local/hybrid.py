@@ -1,29 +1,47 @@
 """Two scores made one: a convex combination of the cosine and the BM25 score, each brought to the scale 0 … 1.
 
-Both scales depend on the best score of the query and not on how many candidates were fetched, so the first ten of a
-hundred hits are the ten that are asked for. How the weight was chosen stands in docs/decisions.
+The cosine counts from what is usual between the query and any row, up to the best that was found: encoders differ in
+how close they put everything together, and this takes it out. BM25 counts against what all words of the query together
+could bring: a text with one of four words stays low even if no other has more. Neither scale depends on how many
+candidates were fetched, so the first ten of a hundred hits are the ten that are asked for. The numbers behind this
+stand in docs/decisions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 #: the cosine's share; the rest is BM25's
-WEIGHT = 0.6
+WEIGHT = 0.4
 
 
-def combined(cosine: Mapping[int, float], bm25: Mapping[int, float], *, best: tuple[float, float]) -> dict[int, float]:
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Of one query: the usual and the best cosine, and what BM25 cannot exceed."""
+
+    usual: float
+    best: float
+    ceiling: float
+
+    def cosine(self, score: float) -> float:
+        """0 for the usual or less, 1 for the best."""
+        span = self.best - self.usual
+        return max(0.0, (score - self.usual) / span) if span > 1e-6 else 0.0
+
+    def bm25(self, score: float) -> float:
+        """0 … 1."""
+        return score / self.ceiling if self.ceiling > 0 else 0.0
+
+
+def combined(cosine: Mapping[int, float], bm25: Mapping[int, float], scale: Scale) -> dict[int, float]:
     """The hybrid score of every candidate.
 
     Args:
         cosine: of every candidate.
         bm25: of those that hold a word of the query; the others count as 0.
-        best: the highest cosine and the highest BM25 score of the query.
     """
-    top_cosine, top_bm25 = best
-    out = {}
-    for number, similarity in cosine.items():
-        dense = (similarity + 1) / (top_cosine + 1) if top_cosine > -1 else 1.0
-        words = bm25.get(number, 0.0) / top_bm25 if top_bm25 > 0 else 0.0
-        out[number] = WEIGHT * dense + (1 - WEIGHT) * words
-    return out
+    return {
+        number: round(WEIGHT * scale.cosine(score) + (1 - WEIGHT) * scale.bm25(bm25.get(number, 0.0)), 6)
+        for number, score in cosine.items()
+    }

@@ -75,14 +75,15 @@ class Search:
         answers = []
         for query, dense, text in zip(queries, self._dense(queries, wide), texts, strict=True):
             cosine, bm25 = dict(dense[:wide]), dict(self._words(words, text, wide)[:wide])
-            best = (max(cosine.values(), default=0.0), max(bm25.values(), default=0.0))
+            usual = float(scan.unit(query[np.newaxis])[0] @ self.view.centroid)
+            scale = hybrid.Scale(usual, max(cosine.values(), default=0.0), words.ceiling(text))
             only_words = [number for number in bm25 if number not in cosine]
             cosine |= self._cosines(query, only_words)
             only_dense = sorted(number for number in cosine if number not in bm25)
             if only_dense and bm25:
                 rest = words.best(text, len(only_dense), among=only_dense)
                 bm25 |= dict(zip(rest.numbers, rest.scores, strict=True))
-            scores = hybrid.combined(cosine, bm25, best=best)
+            scores = hybrid.combined(cosine, bm25, scale)
             parts = {number: {"cosine": cosine[number]} for number in scores}
             for number, score in bm25.items():
                 parts[number]["bm25"] = score

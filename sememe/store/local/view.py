@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from sememe.errors import DamagedError
 from sememe.shapes import Place, Record, Scalar, Vectors
 from sememe.store.local import scan, vector_file
 
+#: rows that the centroid is taken over, at least this many where there are more; and how many are few
+SAMPLE, FEW = 2048, 10
 COLUMNS = "source, first, last, unit, title, item, span_start, span_end, hash, meta, text"
 
 
@@ -39,7 +42,7 @@ def state_of(connection: sqlite3.Connection) -> State:
     return State(*connection.execute("SELECT change, slots, live, vectors, log_from FROM state").fetchone())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class View:
     """One state: ``vectors`` float32 ``(slots, dim)``, ``lengths`` float32 ``(slots,)``, ``open`` bool ``(slots,)``
     saying which slots hold a row that is alive, None when all do."""
@@ -48,6 +51,15 @@ class View:
     vectors: Vectors
     lengths: Vectors
     open: scan.Mask | None
+
+    @cached_property
+    def centroid(self) -> scan.Floats64:
+        """About the mean of all rows as unit vectors, float64 ``(dim,)``: with a query, the cosine that is usual. Of
+        few rows less, for they say little about what is usual."""
+        slots = np.arange(self.state.slots) if self.open is None else np.flatnonzero(self.open)
+        chosen = slots[:: max(1, len(slots) // SAMPLE)]
+        out: scan.Floats64 = scan.unit(self.vectors[chosen]).sum(axis=0) / (len(chosen) + FEW)
+        return out
 
 
 class Views:

@@ -10,12 +10,16 @@ between knows that it has to wait, and a process that died in between leaves a t
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
+import math
 import os
 import re
 import shutil
 import sqlite3
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -28,10 +32,12 @@ from sememe.store.local.lock import FileLock
 FOLDER = "words"
 STATE = "synced.json"
 #: what an index was made by; another value means: make it anew
-FORM = "1: simple, lower, folded, english stems; title, text"
+FORM = "1: simple, lower, folded, english stems; title twice, text"
 ANALYZER = "sememe"
-#: a title's words count this much more than the text's (docs/decisions)
-TITLE_BOOST = 1.0
+#: Tantivy's k1, and the most that a word's frequency can multiply its weight by
+K1 = 1.2
+#: words of a query beyond these are not looked at
+TERMS = 1000
 #: bytes that Tantivy collects before it writes a segment
 HEAP = 50_000_000
 
@@ -62,9 +68,15 @@ class Words:
         """
         import tantivy
 
-        query = self._query(text)
-        if query is None or not limit:
+        terms = self._terms(text)
+        if not terms or not limit:
             return Match([], [], True)
+        parts = []
+        for term, times in terms.items():
+            one = tantivy.Query.term_query(self.index.schema, "text", term)
+            one = one if times == 1 else tantivy.Query.boost_query(one, float(times))
+            parts.append((tantivy.Occur.Should, one))
+        query = tantivy.Query.boolean_query(parts)
         if among is not None:
             chosen = tantivy.Query.term_set_query(self.index.schema, "number", among)
             must = tantivy.Occur.Must
@@ -85,19 +97,21 @@ class Words:
             numbers = self.searcher.fast_field_values("number", [address for _, address in hits])
         return [int(number or 0) for number in numbers]
 
-    def _query(self, text: str) -> Any:
-        import tantivy
+    def ceiling(self, text: str) -> float:
+        """A score that no text can reach, however often it has all the words of ``text``; 0 without words."""
+        n = self.searcher.num_docs
+        best = 0.0
+        for term, times in self._terms(text).items():
+            with guarded():
+                frequency = min(self.searcher.doc_freq("text", term), n)
+            best += times * (K1 + 1) * math.log(1 + (n - frequency + 0.5) / (frequency + 0.5))
+        return best
 
-        terms: dict[str, int] = {}
-        for term in _analyzer().analyze(prepared(text)):
-            terms[term] = terms.get(term, 0) + 1
-        parts = []
-        for term, times in list(terms.items())[:1000]:
-            for field, boost in (("title", TITLE_BOOST), ("text", 1.0)):
-                one = tantivy.Query.term_query(self.index.schema, field, term)
-                weight = boost * times
-                parts.append((tantivy.Occur.Should, one if weight == 1 else tantivy.Query.boost_query(one, weight)))
-        return tantivy.Query.boolean_query(parts) if parts else None
+    def _terms(self, text: str) -> dict[str, int]:
+        """The words of a query with their counts; those that carry no meaning only where there are no others."""
+        text = prepared(text)
+        found = _analyzer(stop=True).analyze(text) or _analyzer().analyze(text)
+        return dict(itertools.islice(Counter(found).items(), TERMS))
 
 
 def prepared(text: str) -> str:
@@ -238,8 +252,8 @@ def _add(writer: Any, connection: sqlite3.Connection, done: int) -> None:
     for number, title, text in rows:
         document = tantivy.Document()
         document.add_unsigned("number", number)
-        document.add_text("title", prepared(title))
-        document.add_text("text", prepared(text))
+        # A word of the title counts twice, as if it stood in the text (docs/decisions).
+        document.add_text("text", prepared(f"{title}\n{title}\n{text}" if title else text))
         writer.add_document(document)
 
 
@@ -257,16 +271,18 @@ def _schema() -> Any:
 
     builder = tantivy.SchemaBuilder()
     builder.add_unsigned_field("number", stored=False, indexed=True, fast=True)
-    builder.add_text_field("title", tokenizer_name=ANALYZER, index_option="freq")
     builder.add_text_field("text", tokenizer_name=ANALYZER, index_option="freq")
     return builder.build()
 
 
-def _analyzer() -> Any:
+@functools.cache
+def _analyzer(*, stop: bool = False) -> Any:
     import tantivy
 
+    filters = [tantivy.Filter.remove_long(100), tantivy.Filter.lowercase(), tantivy.Filter.ascii_fold()]
+    if stop:
+        filters.append(tantivy.Filter.stopword("english"))
     builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
-    filters = (tantivy.Filter.remove_long(100), tantivy.Filter.lowercase(), tantivy.Filter.ascii_fold())
     for one in (*filters, tantivy.Filter.stemmer("english")):
         builder = builder.filter(one)
     return builder.build()
