@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sememe import settings as places
 from sememe.binding import Binding, catalogued_dim, existing, folder_of, is_collection, short
-from sememe.errors import UsageError
+from sememe.errors import StoreError, UsageError
 from sememe.progress import SILENT, Progress
 from sememe.shapes import Hits, Record
 
@@ -167,7 +167,11 @@ class Collection:
             binding = Binding.of(
                 encoder, chunk_size=self.settings.chunk_size, chunk_overlap=self.settings.chunk_overlap
             )
-            create_store(self.folder, dim=encoder.dim, manifest=binding.manifest(), timeout=self.timeout).close()
+            try:
+                create_store(self.folder, dim=encoder.dim, manifest=binding.manifest(), timeout=self.timeout).close()
+            except StoreError:
+                if not is_collection(self.folder):  # else another process was quicker, and its collection is as good
+                    raise
         return self.store
 
     # --- putting in --------------------------------------------------------------------------------------------------

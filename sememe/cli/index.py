@@ -5,19 +5,21 @@ from __future__ import annotations
 import csv
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from sememe.binding import remove
 from sememe.cli import options
 from sememe.cli.failures import PARTLY
 from sememe.cli.output import opened, printable
 from sememe.cli.session import Session
-from sememe.cli.sources import stdin_items
+from sememe.cli.sources import existing, stdin_items
 from sememe.cli.talk import duration
-from sememe.errors import DataError, UsageError
+from sememe.errors import DataError, LockedError, MissingError, UsageError
 from sememe.progress import amount
 from sememe.shapes import Skipped
 
@@ -47,6 +49,7 @@ def command(
     from sememe.readers.walk import walk
 
     name = _checked(sources, name)
+    sources = tuple(existing(sources))
     columns = {"text": reading["text"], "id": reading["id_"], "meta": list(reading["meta"]) or None}
     with session.collection(name) as collection:
         existed = collection.exists
@@ -61,11 +64,12 @@ def command(
             if dry_run:
                 return _dry_run(session, collection, sources, how, (form, out))
             _say_encoder(session, collection)
-            collection.index(list(sources), **how, rebuild=rebuild, progress=session.talk.progress())
+            with _nothing_left_behind(collection):
+                collection.index(list(sources), **how, rebuild=rebuild, progress=session.talk.progress())
         report = collection.report
         assert report is not None
-        if not existed and not report.chunks:
-            _forget(collection)
+        if not existed and not collection.count():
+            _forget_empty(collection)
             raise _nothing(sources, report.skipped, reading["glob"])
         return _tell(session, collection, report, (form, out))
 
@@ -174,9 +178,21 @@ def _nothing(sources: Sequence[str], skipped: Sequence[Skipped], glob: Sequence[
     )
 
 
-def _forget(collection: Collection) -> None:
-    """Take back a collection that was made a moment ago and got nothing."""
-    from sememe.binding import remove
+@contextmanager
+def _nothing_left_behind(collection: Collection) -> Iterator[None]:
+    """A collection that was made for this run leaves again when the data cannot be read."""
+    existed = collection.exists
+    try:
+        yield
+    except (DataError, MissingError):
+        if not existed:
+            _forget_empty(collection)
+        raise
 
+
+def _forget_empty(collection: Collection) -> None:
+    if not collection.exists or collection.count():
+        return
     collection.close()
-    remove(collection.name, collection.folder.parent)
+    with suppress(LockedError):  # another process is putting something in: then it is not empty for long
+        remove(collection.name, collection.folder.parent)

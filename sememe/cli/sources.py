@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sememe.binding import NAME, names
+from sememe.cli.output import printable
 from sememe.errors import DataError, UsageError
 from sememe.settings import Settings
 from sememe.shapes import Item, Place, content_hash
@@ -48,11 +49,24 @@ def where_to_search(words: Sequence[str], collection: str | None, settings: Sett
     if len(words) == 1 and not is_path(words[0]):
         return _name_or_path(words[0], known, settings)
     for word in words:
-        if word != "-" and not Path(word).exists():
-            raise DataError(f'there is no file or folder "{word}"')
-        if word in known:
+        if word in known and Path(word).exists():
             raise _ambiguous(word)
-    return list(words)
+    return existing(words)
+
+
+def existing(words: Sequence[str]) -> list[str]:
+    """``words`` as paths that exist; one that does not is answered with the nearest name beside it."""
+    for word in words:
+        path = Path(word).expanduser()
+        if word == "-" or path.exists():
+            continue
+        beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = difflib.get_close_matches(path.name, beside, n=1)
+        raise DataError(
+            f'there is no file or folder "{printable(word)}"',
+            do=[("did you mean", printable(str(path.parent / near[0])))] if near else ["check the path"],
+        )
+    return [word if word == "-" else str(Path(word).expanduser()) for word in words]
 
 
 def stdin_items() -> list[Item]:

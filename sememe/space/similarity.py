@@ -54,7 +54,9 @@ def _unit(values: npt.ArrayLike, name: str) -> Floats:
     except ValueError as error:
         raise DataError(f"{name} is no vector or matrix: its rows differ in width", why=[str(error)]) from None
     if given.dtype.kind not in "fiu":
-        raise DataError(f"{name} holds no real numbers but {given.dtype}", do=["pass vectors; texts go through embed()"])
+        raise DataError(
+            f"{name} holds no real numbers but {given.dtype}", do=["pass vectors; texts go through embed()"]
+        )
     if given.ndim not in (1, 2) or given.shape[-1] == 0:
         raise DataError(f"{name} has the shape {given.shape}", do=["pass (d,) or (n, d) with d > 0"])
     matrix = given.astype(np.float64)
@@ -63,9 +65,9 @@ def _unit(values: npt.ArrayLike, name: str) -> Floats:
     # Divide by the largest number first: squares of very large or very small ones leave float64.
     largest = np.abs(rows).max(axis=1, keepdims=True)
     _refuse(largest[:, 0] == 0, name, "is all zeros, and so has no direction")
-    rows = rows / largest
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows.reshape(matrix.shape)
+    unit: Floats = rows / largest
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    return unit.reshape(matrix.shape)
 
 
 def _refuse(bad: npt.NDArray[np.bool_], name: str, why: str) -> None:

@@ -87,7 +87,9 @@ def test_no_command_reaches_out(
     assert lines == []
 
 
-@pytest.mark.parametrize("words", [["embed", "x"], ["models", "pull", "all-MiniLM-L6-v2"], ["demo"]], ids=lambda w: w[0])
+@pytest.mark.parametrize(
+    "words", [["embed", "x"], ["models", "pull", "all-MiniLM-L6-v2"], ["demo"]], ids=lambda w: w[0]
+)
 def test_offline_without_the_model_reaches_out_neither(
     strace: str, tmp_path: Path, empty_home: Path, words: list[str]
 ) -> None:

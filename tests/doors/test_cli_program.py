@@ -13,7 +13,6 @@ import pytest
 
 import sememe
 from sememe.cli.main import COMMANDS
-
 from tests.doors.conftest import Run, environment
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -48,7 +48,9 @@ def test_file_is_short(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=_name)
 def test_functions_are_short(path: Path) -> None:
-    long = [f"{f.name}: {f.end_lineno - f.lineno + 1}" for f in _functions(path) if f.end_lineno - f.lineno >= MAX_FUNCTION]
+    long = [
+        f"{f.name}: {f.end_lineno - f.lineno + 1}" for f in _functions(path) if f.end_lineno - f.lineno >= MAX_FUNCTION
+    ]
     assert long == []
 
 

@@ -59,7 +59,9 @@ def test_no_index_addresses_in_the_build() -> None:
 
 def test_no_pickle_and_no_remote_code() -> None:
     # Reading a pickle is running it; numpy reads them too unless told not to, which is its default.
-    bad = re.compile(r"^\s*(?:import|from) (?:pickle|cPickle|dill|joblib|shelve|marshal)\b|allow_pickle\s*=\s*True|\beval\(|\bexec\(")
+    bad = re.compile(
+        r"^\s*(?:import|from) (?:pickle|cPickle|dill|joblib|shelve|marshal)\b|allow_pickle\s*=\s*True|\beval\(|\bexec\("
+    )
     found = [
         f"{path.relative_to(ROOT)}:{number}"
         for path in sorted((ROOT / "sememe").rglob("*.py"))
