@@ -150,6 +150,7 @@ class TransformerEncoder:
                     items[first:last], prompt, on_long, first, used[first:last], dropped[first:last]
                 )
                 work.add(self._batches(pieces, self._skip(prompt)), owners, vectors[first:last])
+                phase.advance(int(np.count_nonzero(used[first:last] == 0)))
             work.finish()
         if self.recipe.normalize and on_long == "mean":
             _renormalize(vectors, np.flatnonzero(used > self.max_tokens))
@@ -166,12 +167,12 @@ class TransformerEncoder:
             pool.shutdown()
 
     def _prepared(self, prompt: str, text: str) -> str:
-        return prompt + (text.lower() if self.recipe.lower_case else text)
+        return (prompt + text).lower() if self.recipe.lower_case else prompt + text
 
     def _skip(self, prompt: str) -> int:
         if self.recipe.include_prompt or not prompt:
             return 0
-        return len(self.tokenizer.ids([prompt])[0]) - len(self.tokenizer.suffix)
+        return len(self.tokenizer.ids([self._prepared(prompt, "")])[0]) - len(self.tokenizer.suffix)
 
     def _pieces(
         self, texts: Sequence[str], prompt: str, on_long: str, first: int, used: Counts, dropped: Counts
@@ -195,7 +196,7 @@ class TransformerEncoder:
 
     def _windows(self, prompt: str, text: str) -> list[list[int]]:
         """A long text as several inputs, each with the prompt."""
-        lead = self.tokenizer.ids([prompt], specials=False)[0] if prompt else []
+        lead = self.tokenizer.ids([self._prepared(prompt, "")], specials=False)[0] if prompt else []
         at = len(self.tokenizer.prefix)
         ids = self.tokenizer.ids([self._prepared("", text)])[0]
         windows = self.tokenizer.windows(ids, self.max_tokens - len(lead))
@@ -258,7 +259,8 @@ class _Work:
                 for piece, vector in zip(rows, result, strict=True):
                     row, share = owners[piece]
                     out[row] += vector if share == 1 else vector * np.float32(share)
-                self.phase.advance(len(rows))
+                # An item counts once, with its first piece.
+                self.phase.advance(sum(at == 0 or owners[at - 1][0] != owners[at][0] for at in rows))
         except BaseException:
             for entry in (*window, *(entry for later in self.windows for entry in later)):
                 entry[0].cancel()
