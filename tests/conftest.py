@@ -1,4 +1,4 @@
-"""What all tests stand on: nobody's own settings reach a test, and tests that need the model say so when it is not here."""
+"""What all tests stand on: nobody's own settings reach a test, and a test says so when the model is not here."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def existing(words: Sequence[str]) -> list[str]:
             f'there is no file or folder "{printable(word)}"',
             do=[("did you mean", printable(str(path.parent / near[0])))] if near else ["check the path"],
         )
-    return [word if word == "-" else str(Path(word).expanduser()) for word in words]
+    return [str(Path(word).expanduser()) if word.startswith("~") else word for word in words]
 
 
 def stdin_items() -> list[Item]:

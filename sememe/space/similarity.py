@@ -61,7 +61,7 @@ def _unit(values: npt.ArrayLike, name: str) -> Floats:
         raise DataError(f"{name} has the shape {given.shape}", do=["pass (d,) or (n, d) with d > 0"])
     matrix = given.astype(np.float64)
     rows = np.atleast_2d(matrix)
-    _refuse(~np.isfinite(rows).all(axis=1), name, "holds NaN or infinity")
+    _refuse(np.logical_not(np.isfinite(rows).all(axis=1)), name, "holds NaN or infinity")
     # Divide by the largest number first: squares of very large or very small ones leave float64.
     largest = np.abs(rows).max(axis=1, keepdims=True)
     _refuse(largest[:, 0] == 0, name, "is all zeros, and so has no direction")
