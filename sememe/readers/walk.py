@@ -125,7 +125,7 @@ class _Walker:
                 above = None  # who names an ignored folder means it
             self._folder(real, str(path), shown, above)
             while self.links:
-                pending, self.links = sorted(self.links, key=lambda link: link[1]), []
+                pending, self.links = self.links, []
                 for link in pending:
                     self._link(*link)
         else:
@@ -220,6 +220,4 @@ def reason_of(error: OSError) -> str:
     """Why the system refused a file, in the words of the reports."""
     if isinstance(error, FileNotFoundError):
         return "it is no longer there"
-    if isinstance(error, PermissionError):
-        return "permission denied"
     return (error.strerror or str(error)).lower()

@@ -36,12 +36,14 @@ def test_marks_of_utf16_and_utf32(codec: str) -> None:
     assert found.note.startswith("read as UTF-")
 
 
-def test_cp1252_is_read_with_a_note_that_names_the_first_line() -> None:
+def test_cp1252_is_read_with_a_note_that_names_the_first_line(monkeypatch: pytest.MonkeyPatch) -> None:
     data = "one\ntwo – “Grüße”\n".encode("cp1252")
     found = of(data)
     assert found.encoding == "cp1252"
     assert found.note == "read as cp1252: line 2 is not UTF-8"
     assert decode(data, found.encoding) == "one\ntwo – “Grüße”\n"
+    monkeypatch.setattr(encoding, "BLOCK", 3)
+    assert of(data) == found
     assert of(b"caf\xe9 \x81 and more").encoding == "latin-1"
 
 

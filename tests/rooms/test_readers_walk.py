@@ -65,6 +65,12 @@ def test_a_file_reached_by_two_arguments_is_read_once(tmp_path: Path) -> None:
     assert names(walk([root, root / "sub", root / "a.md", root])) == ["n/a.md", "n/sub/b.md"]
 
 
+def test_what_is_skipped_is_named_once(tmp_path: Path) -> None:
+    root = put(tmp_path / "n", "sub/b.md")
+    os.mkfifo(root / "sub" / "pipe")
+    assert walk([root, root / "sub"]).skipped == (Skipped("n/sub/pipe", "not a file but a pipe"),)
+
+
 def test_an_empty_folder_holds_nothing(tmp_path: Path) -> None:
     assert walk([tmp_path]) == Walk(())
 
@@ -116,6 +122,15 @@ def test_a_given_folder_is_read_although_it_is_ignored(tmp_path: Path) -> None:
     assert names(walk([root / "out"])) == ["out/a.md", "out/deep/b.md"]
     assert names(walk([root / "out" / "deep"])) == ["deep/b.md"]
     assert names(walk([root])) == []
+    (root / ".gitignore").write_text("*\n")
+    assert names(walk([root / "out"])) == ["out/a.md", "out/deep/b.md"]
+
+
+def test_taking_back_a_folder_does_not_take_back_its_files(tmp_path: Path) -> None:
+    root = put(tmp_path / "n", "sub/deep/a.md", "sub/deep/b.txt", "all/x/a.md", "all/keep.md")
+    (root / ".gitignore").write_text("*.md\n!all/*.md\nall/**\n!all/keep.md\n")
+    (root / "sub" / ".gitignore").write_text("!deep/\n")
+    assert names(walk([root])) == ["n/all/keep.md", "n/sub/deep/b.txt"]
 
 
 def test_a_given_file_is_read_although_it_is_ignored(tmp_path: Path) -> None:
