@@ -133,7 +133,7 @@ def test_another_projects_broken_pyproject_is_left_alone(folder: Path) -> None:
 
 
 def test_unknown_flags_and_variables(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match='no setting "search.kk"'):
+    with pytest.raises(UsageError, match=r'no setting "search\.kk"'):
         settings.load({"search.kk": 3})
     monkeypatch.setenv("SEMEME_MODLE", "x")
     monkeypatch.setenv("SEMEME_DEBUG", "1")
