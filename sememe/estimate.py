@@ -46,9 +46,9 @@ def estimate(plan: Plan, options: ReadOptions, encoder: Encoder, binding: Bindin
         seen += source.size
         reading = read(source, options)
         for piece in pieces_of(reading, encoder, size=binding.chunk_size, overlap=binding.chunk_overlap):
-            chunks += len(piece.ids)
-            characters += sum(len(record.text) for record in piece.records)
-            texts += [record.text for record in piece.records]
+            chunks += len(piece.parts)
+            characters += sum(len(part.record.text) for part in piece.parts)
+            texts += [part.text for part in piece.parts]
     reading_seconds = time.perf_counter() - started
     tried = texts[:: max(1, len(texts) // CHUNKS)][:CHUNKS]
     counts = encoder.tokenizer.count(tried, specials=True)

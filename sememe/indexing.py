@@ -9,10 +9,10 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sememe.binding import Binding
     from sememe.encoders.contract import Encoder
     from sememe.store.contract import Store
+    from sememe.tokens.tokenizer import Tokenizer
 
 #: chunks of one commit: about a second of encoding
 BATCH = 1024
@@ -83,14 +84,21 @@ class Tally:
         return Report(**self.counts, skipped=tuple(self.skipped), notes=tuple(notes), seconds=seconds)
 
 
+class Part(NamedTuple):
+    """A chunk on its way: ``text`` is what is encoded of it."""
+
+    id: str
+    text: str
+    record: Record
+
+
 @dataclass(frozen=True, slots=True)
 class Pieces:
     """Some chunks of one source on their way. ``last``: nothing of it comes after. ``share``: bytes of the file that
-    they stand for."""
+    have come so far."""
 
     reading: Reading
-    ids: tuple[str, ...]
-    records: tuple[Record, ...]
+    parts: tuple[Part, ...]
     last: bool
     share: int
 
@@ -103,43 +111,63 @@ def chunk_id(item: str, number: int, of: int) -> str:
     return f"{item}~{number}"
 
 
-def records_of(item: Item, chunks: Sequence[Chunk]) -> Iterator[tuple[str, Record]]:
-    """The chunks of an item, as they are kept."""
-    for number, chunk in enumerate(chunks, 1):
-        yield (
-            chunk_id(item.id, number, len(chunks)),
-            Record(
-                chunk.text,
-                item.where(chunk.start, chunk.end),
-                item.title,
-                item.id,
-                (chunk.start, chunk.end),
-                content_hash(chunk.text),
-                item.meta,
-            ),
-        )
+def encoded_text(title: str, text: str) -> str:
+    """What is encoded for a chunk: its title, which says what it is about, and then its text (docs/decisions)."""
+    return f"{title}\n{text}" if title and not text.startswith(title) else text
 
 
 def pieces_of(reading: Reading, encoder: Encoder, *, size: int, overlap: int) -> Iterator[Pieces]:
-    """A reading in pieces of about `BATCH` chunks."""
-    room = min(size, encoder.max_tokens - encoder.tokenizer.specials)
-    share = min(overlap, room - 1)
+    """A reading in pieces of about `BATCH` chunks, each with whole items."""
     total = max(1, sum(len(item.text) for item in reading.items))
-    ids: list[str] = []
-    records: list[Record] = []
+    parts: list[Part] = []
     done = 0
     for items in _groups(reading.items):
-        cut = chunk_many([item.text for item in items], encoder.tokenizer, size=room, overlap=share)
-        for item, chunks in zip(items, cut, strict=True):
-            for id, record in records_of(item, chunks):
-                ids.append(id)
-                records.append(record)
+        for item, title, chunks in _cut(items, encoder, size=size, overlap=overlap):
+            parts += _parts(item, title, chunks)
             done += len(item.text)
-            if len(ids) >= BATCH:
-                passed = reading.source.size * done // total
-                yield Pieces(reading, tuple(ids), tuple(records), False, passed)
-                ids, records = [], []
-    yield Pieces(reading, tuple(ids), tuple(records), True, reading.source.size)
+            if len(parts) >= BATCH:
+                yield Pieces(reading, tuple(parts), False, reading.source.size * done // total)
+                parts = []
+    yield Pieces(reading, tuple(parts), True, reading.source.size)
+
+
+def _parts(item: Item, title: str, chunks: Sequence[Chunk]) -> Iterator[Part]:
+    name = item.id or content_hash(encoded_text(item.title, item.text))[:16]
+    for number, chunk in enumerate(chunks, 1):
+        text = encoded_text(title, chunk.text)
+        span = (chunk.start, chunk.end)
+        record = Record(chunk.text, item.where(*span), item.title, name, span, content_hash(text), item.meta)
+        yield Part(chunk_id(name, number, len(chunks)), text, record)
+
+
+def _cut(
+    items: Sequence[Item], encoder: Encoder, *, size: int, overlap: int
+) -> Iterator[tuple[Item, str, list[Chunk]]]:
+    """The items in their order, each with what is encoded of its title, and with chunks that leave room for that."""
+    tokenizer = encoder.tokenizer
+    most = encoder.max_tokens - tokenizer.specials
+    titles = _beginnings([item.title for item in items], tokenizer, min(size, most) // 4)
+    room: dict[int, list[int]] = {}
+    for at, tokens in enumerate(tokenizer.count(titles, specials=False).tolist()):
+        # Rounded up, so that a few calls cut all items; one more for the line between title and text.
+        taken = -(-(tokens + 1) // 16) * 16 if tokens else 0
+        room.setdefault(min(size, most - taken), []).append(at)
+    found: dict[int, list[Chunk]] = {}
+    for tokens, places in room.items():
+        texts = [items[at].text for at in places]
+        found |= zip(places, chunk_many(texts, tokenizer, size=tokens, overlap=min(overlap, tokens - 1)), strict=True)
+    for at, item in enumerate(items):
+        yield item, titles[at], found[at]
+
+
+def _beginnings(titles: Sequence[str], tokenizer: Tokenizer, most: int) -> list[str]:
+    """The titles, cut to ``most`` tokens where they are longer."""
+    out = list(titles)
+    counts = tokenizer.count(titles, specials=False).tolist()
+    long = [at for at, count in enumerate(counts) if count > most]
+    for at, offsets in zip(long, tokenizer.offsets([titles[at] for at in long]), strict=True):
+        out[at] = titles[at][: offsets[most][0]].rstrip()
+    return out
 
 
 def _groups(items: Sequence[Item]) -> Iterator[list[Item]]:
@@ -155,7 +183,7 @@ def _groups(items: Sequence[Item]) -> Iterator[list[Item]]:
         yield group
 
 
-def ahead(values: Iterable[T], depth: int = 2) -> Iterator[T]:
+def ahead(values: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
     """``values``, made by another thread up to ``depth`` in advance: reading and cutting goes on during encoding."""
     waiting: queue.Queue[Any] = queue.Queue(depth)
     stop = threading.Event()
@@ -212,7 +240,7 @@ class Indexer:
         with closing(ahead(self._pieces(readings))) as pieces:
             for piece in pieces:
                 self._waiting.append(piece)
-                if sum(len(one.ids) for one in self._waiting) >= BATCH or len(self._waiting) >= BATCH:
+                if sum(len(one.parts) for one in self._waiting) >= BATCH or len(self._waiting) >= BATCH:
                     self._commit(phase, passed)
         self._commit(phase, passed)
         self.store.put([], np.empty((0, self.encoder.dim), np.float32), [], sources=plan.renewed)
@@ -225,33 +253,34 @@ class Indexer:
             yield from pieces_of(reading, self.encoder, size=size, overlap=overlap)
 
     def _commit(self, phase: Phase, passed: dict[str, int]) -> None:
-        ids: list[str] = []
-        records: list[Record] = []
+        parts: list[Part] = []
         drop: list[str] = []
         stamps: dict[str, str] = {}
         forgotten: list[str] = []
         for piece in self._waiting:
             name = piece.reading.source.name
-            kept = self._of_source.setdefault(name, set())
             mine = self._without_strangers(piece)
-            ids += [id for id, _ in mine]
-            records += [record for _, record in mine]
-            kept.update(id for id, _ in mine)
+            kept = self._of_source.setdefault(name, set())
+            kept.update(part.id for part in mine)
+            parts += mine
             if piece.last:
                 del self._of_source[name]
                 self._finish(piece.reading, kept, drop, stamps, forgotten)
-        vectors = self.vectors(ids, records)
-        taken = set(ids)
-        leaving = [id for id in drop if id not in taken]
-        self.store.put(ids, vectors, records, drop=leaving, sources=stamps)
+        self._put(parts, drop, stamps)
         if forgotten:
             self.store.delete([], sources=forgotten)
-        self.tally.add(deleted=len(leaving), chunks=len(ids))
         for piece in self._waiting:
             name = piece.reading.source.name
             phase.advance(piece.share - passed.get(name, 0))
             passed[name] = piece.share
         self._waiting = []
+
+    def _put(self, parts: Sequence[Part], drop: Iterable[str], stamps: Mapping[str, str]) -> None:
+        ids = [part.id for part in parts]
+        leaving = sorted(set(drop) - set(ids))
+        records = [part.record for part in parts]
+        self.store.put(ids, self._vectors(parts), records, drop=leaving, sources=stamps)
+        self.tally.add(deleted=len(leaving), chunks=len(ids))
 
     def _finish(
         self, reading: Reading, kept: set[str], drop: list[str], stamps: dict[str, str], forgotten: list[str]
@@ -273,43 +302,37 @@ class Indexer:
         else:
             forgotten.append(name)
 
-    def _without_strangers(self, piece: Pieces) -> list[tuple[str, Record]]:
+    def _without_strangers(self, piece: Pieces) -> list[Part]:
         """Ids that a column gave may be those of another file; the first to come keeps it."""
-        mine = list(zip(piece.ids, piece.records, strict=True))
         if self.options.id is None:
-            return mine
+            return list(piece.parts)
         name = piece.reading.source.name
-        before = {
-            id: record.place.source
-            for one in self._waiting
-            if one is not piece
-            for id, record in zip(one.ids, one.records, strict=True)
-        }
-        there = self.store.get(piece.ids)
+        others = (part for one in self._waiting if one is not piece for part in one.parts)
+        before = {part.id: part.record.place.source for part in others}
         good = []
-        for (id, record), old in zip(mine, there, strict=True):
-            owner = before.get(id) or (old.place.source if old else name)
+        for part, old in zip(piece.parts, self.store.get([part.id for part in piece.parts]), strict=True):
+            owner = before.get(part.id) or (old.place.source if old else name)
             if owner == name or owner in self._gone:
-                good.append((id, record))
+                good.append(part)
             else:
-                self.tally.skipped.append(Skipped(str(record.place), f'the id "{id}" is already that of {owner}'))
+                place = str(part.record.place)
+                self.tally.skipped.append(Skipped(place, f'the id "{part.id}" is already that of {owner}'))
         return good
 
-    def vectors(self, ids: Sequence[str], records: Sequence[Record]) -> Vectors:
+    def _vectors(self, parts: Sequence[Part]) -> Vectors:
         """float32 ``(n, dim)``: of each content once, and never of one that is known."""
-        hashes = [record.hash for record in records]
+        hashes = [part.record.hash for part in parts]
         known = dict(self.store.known(hashes))
-        new: dict[str, int] = {}
-        for at, digest in enumerate(hashes):
-            if digest not in known:
-                new.setdefault(digest, at)
-        made = self.encoder.encode_report([records[at].text for at in new.values()], on_long="cut")
-        self.tally.dropped += [(ids[at], int(n)) for at, n in zip(new.values(), made.dropped, strict=True) if n]
-        self.tally.add(encoded=len(new), reused=len(ids) - len(new))
+        new: dict[str, Part] = {}
+        for part in parts:
+            if part.record.hash not in known:
+                new.setdefault(part.record.hash, part)
+        made = self.encoder.encode_report([part.text for part in new.values()], on_long="cut")
+        self.tally.dropped += [(part.id, int(n)) for part, n in zip(new.values(), made.dropped, strict=True) if n]
+        self.tally.add(encoded=len(new), reused=len(parts) - len(new))
         rows = dict(zip(new, made.vectors, strict=True))
-        old = list(known)
-        rows |= zip(old, self.store.vectors([known[digest] for digest in old]), strict=True)
-        out = np.empty((len(ids), self.encoder.dim), np.float32)
+        rows |= zip(known, self.store.vectors(list(known.values())), strict=True)
+        out = np.empty((len(parts), self.encoder.dim), np.float32)
         for at, digest in enumerate(hashes):
             out[at] = rows[digest]
         return out
@@ -321,8 +344,6 @@ class Indexer:
         self.tally.notes += reading.notes
         with closing(ahead(self._pieces([reading]))) as pieces:
             for piece in pieces:
-                items = sorted({record.item for record in piece.records})
-                leaving = sorted(set(self.store.ids(items=items)) - set(piece.ids))
-                self.store.put(piece.ids, self.vectors(piece.ids, piece.records), piece.records, drop=leaving)
-                self.tally.add(deleted=len(leaving), chunks=len(piece.ids))
+                items = sorted({part.record.item for part in piece.parts})
+                self._put(piece.parts, self.store.ids(items=items), {})
                 phase.advance(len(items))
