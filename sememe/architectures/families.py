@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from sememe.architectures import bert
 from sememe.errors import ModelError
 from sememe.ops.contract import Inputs, Ops, Tensor, Weight
@@ -25,18 +28,23 @@ class Weights(Protocol):
 class Architecture:
     """A network with its numbers, ready to be run by any interpreter.
 
-    ``positions`` is the longest text that it has positions for; ``layers`` and ``width`` are those of its config.
+    ``positions`` is the longest text that it has positions for, ``vocabulary`` how many ids it has vectors for;
+    ``layers`` and ``width`` are those of its config.
     """
 
     run: Callable[[Ops, Inputs], Tensor]
     width: int
     layers: int
     positions: int
+    vocabulary: int
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """How one kind of network is read, checked and run. ``prefixes`` are what its tensors' names may start with."""
+    """How one kind of network is read, checked and run.
+
+    The first of its ``shapes`` is the table of word vectors. ``prefixes`` are what its tensors' names may start with.
+    """
 
     read: Callable[[Mapping[str, Any]], Any]
     shapes: Callable[[Any], dict[str, tuple[int | None, ...]]]
@@ -74,11 +82,19 @@ def build(kind: str, config: Mapping[str, Any], weights: Weights) -> Architectur
 
     _check(shapes, weights, find)
     return Architecture(
-        run=lambda ops, inputs: family.run(ops, lambda name: weights(find(name)), numbers, inputs),
+        run=lambda ops, inputs: family.run(ops, lambda name: _float32(name, weights(find(name))), numbers, inputs),
         width=numbers.width,
         layers=numbers.layers,
         positions=numbers.positions,
+        vocabulary=weights.shape(find(next(iter(shapes))))[0],
     )
+
+
+def _float32(name: str, array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    # Weights may be stored in half or double precision; the operations know one kind of number.
+    if array.dtype.kind != "f":
+        raise ModelError(f"the weights of {name} are {array.dtype}, not floating-point numbers")
+    return array.astype(np.float32, copy=False)
 
 
 def _check(shapes: dict[str, tuple[int | None, ...]], weights: Weights, find: Callable[[str], str]) -> None:

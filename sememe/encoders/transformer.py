@@ -75,6 +75,11 @@ class TransformerEncoder:
                 f"{identity.name} takes {recipe.max_tokens} tokens, which leaves no room for text",
                 why=[f"special tokens and prompt take {taken}"],
             )
+        if tokenizer.vocab_size > architecture.vocabulary:
+            raise ModelError(
+                f"the tokenizer of {identity.name} is not the one of its weights",
+                why=[f"it has {tokenizer.vocab_size} ids, the network has vectors for {architecture.vocabulary}"],
+            )
         self.architecture = architecture
         self.network = network
         self.tokenizer = tokenizer
