@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sememe import settings
+from sememe import binding, settings
 from sememe.cli import failures, hits, output, sources, talk
 from sememe.errors import DataError, SememeError, UsageError
 from sememe.shapes import Hits, Place, Record
@@ -21,7 +21,9 @@ from sememe.shapes import Hits, Place, Record
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> settings.Settings:
     monkeypatch.chdir(tmp_path)
     for name in ("notes", "tickets"):
-        (tmp_path / "home" / "collections" / name).mkdir(parents=True)
+        folder = tmp_path / "home" / "collections" / name
+        folder.mkdir(parents=True)
+        (folder / binding.MARK).touch()
     return settings.load({"home": str(tmp_path / "home")})
 
 
