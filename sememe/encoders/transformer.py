@@ -147,8 +147,8 @@ class TransformerEncoder:
         prompt = self.recipe.prompts[role]
         used, dropped = np.zeros(len(items), np.int32), np.zeros(len(items), np.int32)
         vectors = np.zeros((len(items), self.dim), np.float32)
-        with (progress or SILENT).phase("encode", total=len(items), unit="texts") as phase:
-            work = _Work(self._submit, phase)
+        opened = (progress or SILENT).phase("encode", total=len(items), unit="texts")
+        with opened as phase, _Work(self._submit, phase) as work:
             for first in range(0, len(items), WINDOW):
                 last = min(first + WINDOW, len(items))
                 pieces, owners = self._pieces(
@@ -245,31 +245,39 @@ class _Work:
         self.submit, self.phase = submit, phase
         self.windows: deque[list[tuple[Future[Vectors], Rows, list[tuple[int, float]], Vectors]]] = deque()
 
+    def __enter__(self) -> _Work:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        # After an error or Ctrl-C nobody waits for what is still queued.
+        for window in self.windows:
+            for future, *_ in window:
+                future.cancel()
+
     def add(self, batches: Iterator[tuple[Rows, Inputs]], owners: list[tuple[int, float]], out: Vectors) -> None:
         todo = list(batches)
         # A call of one batch is run by the caller's own thread: no hand-over delays a single query.
         alone = len(todo) == 1 and not self.windows
-        self.windows.append([(self.submit(inputs, alone=alone), rows, owners, out) for rows, inputs in todo])
+        window: list[tuple[Future[Vectors], Rows, list[tuple[int, float]], Vectors]] = []
+        self.windows.append(window)
+        for rows, inputs in todo:
+            window.append((self.submit(inputs, alone=alone), rows, owners, out))
         if len(self.windows) > 1:
-            self._land(self.windows.popleft())
+            self._land()
 
     def finish(self) -> None:
         while self.windows:
-            self._land(self.windows.popleft())
+            self._land()
 
-    def _land(self, window: list[tuple[Future[Vectors], Rows, list[tuple[int, float]], Vectors]]) -> None:
-        try:
-            for future, rows, owners, out in window:
-                result = future.result()
-                for piece, vector in zip(rows, result, strict=True):
-                    row, share = owners[piece]
-                    out[row] += vector if share == 1 else vector * np.float32(share)
-                # An item counts once, with its first piece.
-                self.phase.advance(sum(at == 0 or owners[at - 1][0] != owners[at][0] for at in rows))
-        except BaseException:
-            for entry in (*window, *(entry for later in self.windows for entry in later)):
-                entry[0].cancel()
-            raise
+    def _land(self) -> None:
+        """The oldest window's rows into their places."""
+        for future, rows, owners, out in self.windows[0]:
+            for piece, vector in zip(rows, future.result(), strict=True):
+                row, share = owners[piece]
+                out[row] += vector if share == 1 else vector * np.float32(share)
+            # An item counts once, with its first piece.
+            self.phase.advance(sum(1 for at in rows if at == 0 or owners[at - 1][0] != owners[at][0]))
+        self.windows.popleft()
 
 
 def item_vectors(architecture: Architecture, recipe: Recipe, ops: Ops, inputs: Inputs) -> Tensor:
