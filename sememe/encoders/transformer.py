@@ -33,7 +33,7 @@ from sememe.tokens.tokenizer import Tokenizer, check_texts
 
 #: texts that are tokenised and sorted together; more means less padding and more memory
 WINDOW = 4096
-#: padded tokens a batch; measured best from 1,000 to 2,000 (docs/decisions/0003-batches.md)
+#: padded tokens a batch; measured best from 1,000 to 2,000 (docs/decisions/2026-11-22-batches.md)
 BUDGET = 1024
 #: widths are multiples of this; other widths leave tiles of the processor half empty (same page)
 STEP = 8
