@@ -47,13 +47,13 @@ def read_json(document: Document, options: ReadOptions) -> Found:
 
 
 def parse(text: str) -> Any:
-    """The value of a JSON text; NaN and infinities become None.
+    """The value of a JSON text.
 
     Raises:
         ValueError: it is not JSON, or holds deeper lists or longer numbers than Python takes.
     """
     try:
-        return json.loads(text, parse_constant=lambda _: None)
+        return json.loads(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

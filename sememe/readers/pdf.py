@@ -7,6 +7,7 @@ measured before PDFium sees the file.
 from __future__ import annotations
 
 import re
+import threading
 import zlib
 from collections.abc import Iterator
 
@@ -23,6 +24,9 @@ MAX_STREAM = 128_000_000
 MAX_STREAMS = 4_000_000_000
 
 STREAM = re.compile(rb"stream\r?\n")
+#: PDFium may not be called from two threads at once
+_PDFIUM = threading.Lock()
+
 TWICE_PACKED = re.compile(rb"/(?:Fl|LZW)\w*\s*(?:/A\w+\s*)*/(?:Fl|LZW|RL|Run)")
 #: names may spell any letter in hexadecimal
 SPELLED = re.compile(rb"#([0-9A-Fa-f]{2})")
@@ -38,7 +42,11 @@ def read_pdf(document: Document, options: ReadOptions) -> Found:
     parts: list[str] = []
     marks: list[tuple[int, int]] = []
     length = pages = blank = 0
-    for pages, text in _pages(data):
+    for pages, text in _one_at_a_time(data):
+        if length > MAX_CHARS:
+            rest = Skipped(f"{document.source.name} p.{pages}-", f"over {MAX_CHARS} characters before this page")
+            found.skipped.append(rest)
+            break
         if text is None:
             blank += 1
         elif not text.strip():
@@ -47,11 +55,6 @@ def read_pdf(document: Document, options: ReadOptions) -> Found:
             marks.append((length, pages))
             parts.append(text)
             length += len(text) + 2
-            if length > MAX_CHARS:
-                found.skipped.append(
-                    Skipped(f"{document.source.name} p.{pages + 1}-", f"over {MAX_CHARS} characters before this page")
-                )
-                break
     if not parts:
         scanned = pages > blank
         raise Unreadable("no text layer: a scanned document? run OCR first" if scanned else "empty (blank pages)")
@@ -61,6 +64,11 @@ def read_pdf(document: Document, options: ReadOptions) -> Found:
     title = document.source.stem
     found.items = [Item("\n\n".join(parts), place, title, document.source.name, marks=tuple(marks))]
     return found
+
+
+def _one_at_a_time(data: bytes) -> Iterator[tuple[int, str | None]]:
+    with _PDFIUM:
+        yield from _pages(data)
 
 
 def _pages(data: bytes) -> Iterator[tuple[int, str | None]]:

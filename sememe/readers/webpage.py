@@ -17,8 +17,6 @@ from sememe.shapes import Item, Place
 PIECE = 8_192
 #: The standard parser looks through an unfinished tag or comment again and again; above this it is passed over.
 MAX_UNFINISHED = 16_384
-#: pictures inside the page are the one honest reason for a very long tag
-EMBEDDED = re.compile(r"(;base64,)[A-Za-z0-9+/=]{1000,}")
 UNFINISHED = re.compile(r"<!--|<[/!?]?[a-zA-Z][\w-]{0,40}|<")
 
 ALWAYS = frozenset({"script", "style", "template", "noscript", "svg", "iframe", "object", "canvas"})
@@ -30,9 +28,8 @@ MOST = 0.5
 
 def read_html(document: Document, options: ReadOptions) -> Found:
     """Sections by ``<h1>`` to ``<h6>``; the title of what stands before the first is the page's."""
-    markup = EMBEDDED.sub(r"\1", document.text())
     found = Found()
-    page = _main_text(markup, found)
+    page = _main_text(document.text(), found)
     if not page.text.strip():
         raise Unreadable("no text")
     title = " ".join(page.title.split()) or document.source.stem

@@ -57,6 +57,13 @@ def test_places_hold_with_windows_line_ends(tmp_path: Path) -> None:
     assert "\r" not in found.items[2].text
 
 
+def test_a_lone_carriage_return_is_no_line_end(tmp_path: Path) -> None:
+    found = reading(
+        tmp_path, "a.md", "some words here\r# not a heading\nmore words\n\n# Real\n\nand its words are these\n"
+    )
+    assert [str(item.place) for item in found.items] == ["a.md:1-2", "a.md:4-6"]
+
+
 def test_underlined_headings(tmp_path: Path) -> None:
     text = "Guide\n=====\n\nFive words are enough here.\n\nKeys\n----\nFive words are enough here.\n"
     found = reading(tmp_path, "a.md", text)
@@ -178,5 +185,8 @@ def test_rst_sections_by_underlines_and_overlines(tmp_path: Path) -> None:
 
 
 def test_rst_transitions_and_short_underlines_are_no_headings(tmp_path: Path) -> None:
-    text = "A paragraph of several words.\n\n--------\n\nAnother one of several words.\n\nLong line here\n--\n"
+    text = (
+        "A paragraph of several words.\n\n--------\n\nAnother one of several words.\n\nLong line here\n--\n\n"
+        "    an indented line\n--------------------\n\nwith some words that follow it\n"
+    )
     assert titles(reading(tmp_path, "a.rst", text)) == ["a"]

@@ -161,6 +161,11 @@ def test_marks_and_encodings_of_tables(tmp_path: Path) -> None:
         assert found.notes == ((note,) if note else ())
 
 
+def test_a_column_of_several_kinds_is_text(tmp_path: Path) -> None:
+    found = reading(tmp_path, "a.csv", f"text,a,b,c\n{LONG},true,1,1\n{LONG},2,x,2.5\n")
+    assert [tuple(item.meta.values()) for item in found.items] == [("true", "1", 1.0), ("2", "x", 2.5)]
+
+
 def test_columns_without_a_name_or_with_the_same(tmp_path: Path) -> None:
     found = reading(tmp_path, "a.csv", f"text,,x,x\n{LONG},1,2,3\n")
     assert dict(found.items[0].meta) == {"column 2": 1, "x": 2, "x (4)": 3}

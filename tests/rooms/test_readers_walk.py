@@ -66,9 +66,11 @@ def test_a_file_reached_by_two_arguments_is_read_once(tmp_path: Path) -> None:
 
 
 def test_what_is_skipped_is_named_once(tmp_path: Path) -> None:
-    root = put(tmp_path / "n", "sub/b.md")
+    root = put(tmp_path / "n", "sub/b.md", "sub/.hidden")
     os.mkfifo(root / "sub" / "pipe")
-    assert walk([root, root / "sub"]).skipped == (Skipped("n/sub/pipe", "not a file but a pipe"),)
+    found = walk([root, root / "sub"])
+    assert found.skipped == (Skipped("n/sub/pipe", "not a file but a pipe"),)
+    assert found.ignored == 1
 
 
 def test_an_empty_folder_holds_nothing(tmp_path: Path) -> None:

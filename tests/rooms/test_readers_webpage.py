@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sememe.readers import webpage
 from sememe.readers.read import read
 from sememe.readers.source import Reading
 from sememe.readers.walk import walk
+from sememe.readers.webtext import PageText
 
 
 def reading(folder: Path, markup: str, name: str = "p.html") -> Reading:
@@ -80,7 +82,8 @@ def test_an_article_that_holds_most_of_the_text_is_taken_alone(tmp_path: Path) -
 
 
 def test_a_page_that_stands_in_a_form_is_read(tmp_path: Path) -> None:
-    assert texts(tmp_path, "<form><p>All of this page is one form.</p></form>") == ["All of this page is one form."]
+    page = "<p>Banner</p><nav>Home</nav><form><p>All of this page is one form.</p></form>"
+    assert texts(tmp_path, page) == ["Banner\n\nAll of this page is one form."]
     assert texts(tmp_path, "<p>A page with a small search form.</p><form>Search</form>") == [
         "A page with a small search form."
     ]
@@ -90,7 +93,9 @@ def test_navigation_that_is_never_closed_does_not_swallow_the_page(tmp_path: Pat
     found = reading(tmp_path, "<nav>Home <p>The text of the page itself.")
     assert "The text of the page itself." in found.items[0].text
     assert found.notes == ("<nav> is never closed, so it was not left out",)
-    assert texts(tmp_path, "<nav>Home <main>The text of the page itself.</main>") == ["The text of the page itself."]
+    found = reading(tmp_path, "<nav>Home <main>The text of the page itself.</main>")
+    assert [item.text for item in found.items] == ["The text of the page itself."]
+    assert found.notes == ()
 
 
 def test_a_page_of_nothing_but_navigation_is_read_with_a_note(tmp_path: Path) -> None:
@@ -120,6 +125,20 @@ def test_markup_that_never_ends_takes_no_time(tmp_path: Path, junk: str) -> None
     found = reading(tmp_path, "<p>the text</p>" + junk * (150_000 // len(junk)))
     assert time.process_time() - started < 10  # the plain parser takes minutes for some of these
     assert found.items[0].text.startswith("the text")
+
+
+def test_an_endless_tag_is_not_looked_through_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = []
+
+    class Watched(PageText):
+        def feed(self, data: str) -> None:
+            waiting.append(len(self.rawdata))
+            super().feed(data)
+
+    monkeypatch.setattr(webpage, "PageText", Watched)
+    assert texts(tmp_path, "<p>before <a " + 'x="1" ' * 20_000 + "> after</p>") == ["before after"]
+    assert max(waiting) <= 20_000
+    assert len(waiting) > 10
 
 
 def test_what_was_passed_over_is_said(tmp_path: Path) -> None:
