@@ -15,11 +15,13 @@ demo: $(VENV)/.base    ## from nothing to search results
 test: $(VENV)/.dev     ## all fast tests; needs no torch
 	@$(BIN)/python -m pytest -q
 
-lint: $(VENV)/.dev     ## style, format, types, floors
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-logo
+lint: $(VENV)/.dev     ## style, format, types, floors; all of them, whichever fails
+	@failed=0; \
+	$(BIN)/ruff check . || failed=1; \
+	$(BIN)/ruff format --check . || failed=1; \
+	$(BIN)/mypy || failed=1; \
+	$(BIN)/lint-imports --no-logo || failed=1; \
+	exit $$failed
 
 oracle: $(ORACLE)/.ready   ## compare with torch, transformers and sentence-transformers, in a room of their own
 	@$(ORACLE)/bin/python tests/oracle/make_golden.py --check
