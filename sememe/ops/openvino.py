@@ -225,8 +225,9 @@ def compile_network(
         "ENABLE_CPU_PINNING": False,
     }
     try:
-        # Without its generated kernels for chains of small operations: they are up to 20 % slower at widths that are no
-        # multiple of 16 (docs/decisions/2026-11-22-batches.md). The option is undocumented, so a later release may refuse it.
+        # Without its generated kernels for chains of small operations: they are up to 20 % slower at widths that are
+        # no multiple of 16 (docs/decisions/2026-11-22-batches.md). The option is undocumented, so a later release may
+        # refuse it.
         compiled = core().compile_model(graph, "CPU", {**options, "SNIPPETS_MODE": "DISABLE"})
     except RuntimeError:
         compiled = core().compile_model(graph, "CPU", options)
