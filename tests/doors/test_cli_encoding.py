@@ -17,6 +17,7 @@ import pytest
 
 from sememe.cli import demo
 from tests.doors.conftest import Run, environment
+from tests.rooms.hub_double import HubDouble, serving
 
 
 def _vectors(jsonl: str) -> np.ndarray:
@@ -183,6 +184,27 @@ def test_a_tampered_model_is_named_and_not_loaded(run: Run, empty_home: Path, mo
     assert (ran.code, ran.out) == (3, "")
     assert "model.safetensors" in ran.err
     assert "Traceback" not in ran.err
+
+
+@pytest.mark.model
+def test_a_download_that_is_not_the_expected_file_is_not_kept(
+    run: Run, empty_home: Path, models_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = models_folder / "all-MiniLM-L6-v2"
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    files["model.safetensors"] = files["model.safetensors"][:-1] + b"\1"
+    monkeypatch.delenv("SEMEME_OFFLINE")
+    with serving(HubDouble(files)) as hub:
+        ran = run("models", "pull", env={"HF_ENDPOINT": hub.url, "HF_TOKEN": "secret-token"})
+    assert (ran.code, ran.out) == (3, "")
+    assert re.search(r"^error: all-MiniLM-L6-v2: .*SHA-256.*not kept", ran.err, re.M), ran.err
+    assert re.search(r"^  expected +[0-9a-f…]+", ran.err, re.M)
+    assert re.search(r"^  got +[0-9a-f…]+", ran.err, re.M)
+    assert "sememe models pull all-MiniLM-L6-v2" in ran.err
+    assert "sememe models add /path/to/all-MiniLM-L6-v2" in ran.err
+    assert "secret-token" not in ran.err
+    assert not (empty_home / "models" / "all-MiniLM-L6-v2").exists()
+    assert run("embed", "x", "--offline").code == 3
 
 
 # --- demo and doctor -------------------------------------------------------------------------------------------------

@@ -174,6 +174,7 @@ def test_an_output_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         out.line("half")
         raise ZeroDivisionError
     assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
     with output.opened(str(target)) as out:
         out.line("whole")
     assert target.read_text() == "whole\n"
