@@ -153,7 +153,7 @@ def _from_mapping(where: Mapping[str, Any], depth: int) -> Expr:
             parts.append(Not(_from_mapping(_mapping(key, value), depth + 1)))
         elif isinstance(value, Mapping):
             parts += [_operator(key, op, operand) for op, operand in value.items()]
-        elif isinstance(value, Sequence) and not isinstance(value, str):
+        elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
             parts.append(build(key, "in", value))
         else:
             parts.append(build(key, "=", value))

@@ -1,0 +1,79 @@
+"""What the contract test of stores runs on: the adaptors, small records, and a child process that writes until killed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sememe.shapes import Place, Record, Vectors
+from sememe.store.contract import Store
+
+DIM = 4
+WORDS = ("river", "bank", "money", "water", "stone", "house", "boat", "loan")
+
+
+def local(folder: Path) -> Store:
+    """The store in a folder, made if it is not there."""
+    from sememe.store.local.store import create_store, open_store
+
+    if (folder / "records.sqlite").exists():
+        return open_store(folder, timeout=30)
+    return create_store(folder, dim=DIM, manifest={"encoder": "letters"}, timeout=30)
+
+
+#: an adaptor is one line: its name, and how its store is opened (and made, if it is not there)
+ADAPTORS: dict[str, Callable[[Path], Store]] = {"local": local}
+
+
+def record(text: str = "", *, source: str = "a.txt", title: str = "", item: str = "", **meta: Any) -> Record:
+    """A record with the hash of its text."""
+    from sememe.shapes import content_hash
+
+    return Record(text, Place(source, 1, 2), title, item, (0, len(text)), content_hash(text), meta)
+
+
+def vectors(*rows: tuple[float, ...]) -> Vectors:
+    return np.array(rows, np.float32).reshape(-1, DIM)
+
+
+def vector_of(number: int) -> Vectors:
+    """A vector that tells its number: whoever reads it back can see whether it is torn or someone else's."""
+    return np.random.default_rng(number).standard_normal(DIM).astype(np.float32)
+
+
+def text_of(number: int) -> str:
+    return " ".join(WORDS[number >> shift & 7] for shift in (0, 3, 6)) + f" n{number}"
+
+
+def write_until_killed(adaptor: str, folder: Path, first: int) -> None:
+    """Put, replace, delete and compact, and print each thing once it is acknowledged."""
+    store = ADAPTORS[adaptor](folder)
+    number = first
+    while True:
+        ids = [f"i{(number + i) % 97}" for i in range(5)]
+        numbers = [number + i for i in range(5)]
+        store.put(
+            ids,
+            np.stack([vector_of(n) for n in numbers]),
+            [record(text_of(n), number=n) for n in numbers],
+            sources={f"s{number}": str(number)},
+        )
+        print("put", *(f"{id}={n}" for id, n in zip(ids, numbers, strict=True)), flush=True)
+        number += 5
+        if number % 3 == 0:
+            gone = f"i{number % 89}"
+            print("dropping", gone, flush=True)
+            store.delete([gone])
+            print("dropped", gone, flush=True)
+        if number % 40 == 0:
+            store.compact()
+        if number % 25 == 0:
+            store.search(None, 3, words=["river"], mode="words")
+
+
+if __name__ == "__main__":
+    write_until_killed(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,611 @@
+"""The contract of stores, held against every adaptor: order, ties, bounds, replacing, deleting, reopening, filters, and
+what a failed call, another process or a killed one may leave behind."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from store_drill import ADAPTORS, DIM, WORDS, record, text_of, vector_of, vectors
+
+from sememe.errors import DataError, SememeError, UsageError
+from sememe.shapes import Hits, Record
+from sememe.store.contract import Store
+from sememe.store.filters import matches, parse
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(params=sorted(ADAPTORS))
+def adaptor(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def open_store(adaptor: str, tmp_path: Path) -> Iterator[Callable[[], Store]]:
+    """Opens the test's store, again and again; the first time it is made."""
+    opened: list[Store] = []
+
+    def opener() -> Store:
+        opened.append(ADAPTORS[adaptor](tmp_path / "store"))
+        return opened[-1]
+
+    yield opener
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(open_store: Callable[[], Store]) -> Store:
+    return open_store()
+
+
+@pytest.fixture
+def filled(store: Store) -> Store:
+    """Four directions; ``b`` and ``c`` are the same one, of other lengths."""
+    store.put(
+        ["a", "c", "b", "d"],
+        vectors((1, 0, 0, 0), (0, 3, 0, 0), (0, 2, 0, 0), (0, 0, -1, 0)),
+        [
+            record("river bank", lang="en", year=1999, source="x/1"),
+            record("money bank bank", lang="de", year=2020, source="x/1"),
+            record("river water", lang="en", year=2021, source="x/2", starred=True),
+            record("stone", tag=["a", "b"], source="y"),
+        ],
+        sources={"x/1": "h1", "x/2": "h2"},
+    )
+    return store
+
+
+def state(store: Store) -> tuple[Any, ...]:
+    """All that can be seen of a store."""
+    ids = store.ids()
+    return (ids, store.get(ids), store.vectors(ids).tolist(), dict(store.sources()), store.count())
+
+
+def dense(store: Store, *query: float, k: int = 10, **options: Any) -> Hits:
+    (hits,) = store.search(vectors(query), k, mode="dense", **options)
+    return hits
+
+
+def by_words(store: Store, text: str, k: int = 10, **options: Any) -> Hits:
+    (hits,) = store.search(None, k, words=[text], mode="words", **options)
+    return hits
+
+
+# --- asking ----------------------------------------------------------------------------------------------------------
+
+
+def test_dense_is_ordered_by_cosine_and_ties_by_id(filled: Store) -> None:
+    hits = dense(filled, 1, 2, 1, 0)
+    assert hits.ids == ("b", "c", "a", "d")
+    assert hits.kind == "cosine"
+    assert hits.scores == pytest.approx([2 / 6**0.5, 2 / 6**0.5, 1 / 6**0.5, -1 / 6**0.5])
+    assert hits.scores[0] == hits.scores[1]
+    assert hits.searched == 4
+    assert hits.parts[0] == {"cosine": hits.scores[0]}
+    assert hits[2].record == record("river bank", lang="en", year=1999, source="x/1")
+
+
+def test_ties_at_the_end_of_the_answer_are_cut_by_id(store: Store) -> None:
+    # 300 equal rows among others: whichever block of a product they fall into, their scores are the same.
+    numbers = np.random.default_rng(7).permutation(300)
+    rows = np.tile(np.random.default_rng(8).standard_normal(DIM).astype(np.float32), (300, 1))
+    store.put([f"t{n:03}" for n in numbers], rows, [record("same") for _ in numbers])
+    store.put(["other"], -rows[:1], [record("other")])
+    hits = dense(store, *rows[0], k=20)
+    assert hits.ids == tuple(f"t{n:03}" for n in range(20))
+    assert len(set(hits.scores)) == 1
+    assert by_words(store, "same", k=20).ids == hits.ids
+
+
+def test_words_are_ordered_by_bm25(filled: Store) -> None:
+    hits = by_words(filled, "bank")
+    assert hits.kind == "bm25"
+    assert hits.ids == ("c", "a")
+    assert hits.scores[0] > hits.scores[1] > 0
+    assert by_words(filled, "Banks RIVERS").ids[0] == "a"
+    assert by_words(filled, "nothing of it").ids == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['"', "bank AND", "AND OR NOT", "title:bank", "*", "bank*", "(bank", "bank)", "+bank -river", "[a TO b]", "\\", "^2",
+     "~", "/b.*/", "\x00bank", "\ud800 bank", "", "   ", "bank " * 5000, "!@#$%^&*()", "IN ['x']", "🏦 bank"],
+)  # fmt: skip
+def test_a_query_is_no_syntax(filled: Store, text: str) -> None:
+    for hits in (by_words(filled, text), filled.search(vectors((1, 0, 0, 0)), words=[text], mode="hybrid")[0]):
+        assert set(hits.ids) <= {"a", "b", "c", "d"}
+    if "bank" in text:
+        assert set(by_words(filled, text).ids) >= {"a", "c"}
+
+
+def test_hybrid_has_both_parts_and_finds_what_either_finds(filled: Store) -> None:
+    (hits,) = filled.search(vectors((0, 0, -1, 0)), 4, words=["water"], mode="hybrid")
+    assert hits.kind == "hybrid"
+    assert set(hits.ids) == {"a", "b", "c", "d"}
+    assert set(hits.ids[:2]) == {"b", "d"}
+    parts = dict(zip(hits.ids, hits.parts, strict=True))
+    assert set(parts["b"]) == {"cosine", "bm25"}
+    assert parts["d"] == {"cosine": 1.0}
+    assert parts["b"]["bm25"] == by_words(filled, "water").scores[0]
+    assert list(hits.scores) == sorted(hits.scores, reverse=True)
+
+
+@pytest.mark.parametrize("mode", ["dense", "words", "hybrid"])
+def test_fewer_hits_are_the_first_of_more(filled: Store, mode: str) -> None:
+    def ask(k: int) -> Hits:
+        return filled.search(vectors((1, 2, 3, 0)), k, words=["river bank"], mode=mode)[0]
+
+    everything = ask(100)
+    assert len(everything) == (3 if mode == "words" else 4)
+    for k in range(6):
+        assert (ask(k).ids, ask(k).scores) == (everything.ids[:k], everything.scores[:k])
+
+
+@pytest.mark.parametrize("mode", ["dense", "words", "hybrid"])
+def test_an_empty_store_answers(store: Store, mode: str) -> None:
+    (hits,) = store.search(vectors((1, 0, 0, 0)), words=["bank"], mode=mode)
+    assert (len(hits), hits.searched) == (0, 0)
+    assert (store.count(), store.ids(), store.get(["x"]), dict(store.sources())) == (0, [], [None], {})
+    assert store.vectors([]).shape == (0, DIM)
+    assert store.verify().ok
+
+
+def test_several_queries_are_answered_in_their_order(filled: Store) -> None:
+    answers = filled.search(vectors((1, 0, 0, 0), (0, 0, -1, 0)), 1, words=["x", "y"], mode="dense")
+    assert [hits.ids for hits in answers] == [("a",), ("d",)]
+    assert filled.search(np.empty((0, DIM), np.float32), mode="dense") == []
+    assert [hits.ids for hits in filled.search(None, 1, words=["stone", "money"], mode="words")] == [("d",), ("c",)]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        {"vectors": vectors((1, 0, 0, 0)), "k": -1},
+        {"vectors": vectors((1, 0, 0, 0)), "k": 1.5},
+        {"vectors": vectors((1, 0, 0, 0)), "mode": "magic"},
+        {"vectors": None},
+        {"vectors": None, "words": ["x"], "mode": "hybrid"},
+        {"vectors": vectors((1, 0, 0, 0)), "mode": "words"},
+        {"vectors": vectors((1, 0, 0, 0)), "words": ["x", "y"], "mode": "hybrid"},
+        {"vectors": None, "words": "one text", "mode": "words"},
+    ],
+)
+def test_a_question_that_makes_no_sense_is_refused(filled: Store, question: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        filled.search(**question)
+
+
+@pytest.mark.parametrize("bad", [[[1, 0, 0]], [1, 0, 0, 0], [[np.nan, 0, 0, 0]], [[np.inf, 0, 0, 0]], [["a"] * 4]])
+def test_a_query_of_another_shape_or_no_numbers_is_refused(filled: Store, bad: Any) -> None:
+    with pytest.raises(DataError):
+        filled.search(np.array(bad), mode="dense")
+
+
+def test_a_zero_vector_is_like_nothing(store: Store) -> None:
+    store.put(["z", "a"], vectors((0, 0, 0, 0), (1, 0, 0, 0)), [record("z"), record("a")])
+    assert dense(store, 1, 0, 0, 0).scores == (1.0, 0.0)
+    assert dense(store, 0, 0, 0, 0).ids == ("a", "z")
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-15, 1e15, 1e30, 3e38])
+def test_the_length_of_a_vector_does_not_matter(store: Store, size: float) -> None:
+    rows = np.random.default_rng(1).standard_normal((50, DIM))
+    rows /= np.abs(rows).max()
+    mixed = rows.copy()
+    mixed[::3] *= size
+    store.put([f"i{n:02}" for n in range(50)], mixed.astype(np.float32), [record(str(n)) for n in range(50)])
+    query = rows[7] + 0.1
+    cosine = rows @ query / np.linalg.norm(rows, axis=1) / np.linalg.norm(query)
+    best = np.argsort(-cosine)[:5]
+    hits = dense(store, *query, k=5)
+    assert hits.ids == tuple(f"i{n:02}" for n in best)
+    assert hits.scores == pytest.approx(cosine[best], abs=1e-5)
+
+
+# --- changing --------------------------------------------------------------------------------------------------------
+
+
+def test_putting_a_known_id_replaces_it(filled: Store) -> None:
+    filled.put(["b"], vectors((0, 0, 0, 5)), [record("boat", source="z")])
+    assert filled.count() == 4
+    assert filled.get(["b"]) == [record("boat", source="z")]
+    assert filled.vectors(["b"]).tolist() == [[0, 0, 0, 5]]
+    assert dense(filled, 0, 1, 0, 0, k=1).ids == ("c",)
+    assert by_words(filled, "water").ids == ()
+    assert by_words(filled, "boats").ids == ("b",)
+    assert (filled.ids("x/2"), filled.ids("z")) == ([], ["b"])
+
+
+@pytest.mark.parametrize("mode", ["dense", "words", "hybrid"])
+def test_what_was_deleted_is_never_returned(filled: Store, mode: str) -> None:
+    assert filled.delete(["a", "unknown", "b", "a"]) == 2
+    (hits,) = filled.search(vectors((1, 1, 0, 0)), words=["river bank stone"], mode=mode)
+    assert set(hits.ids) == {"c", "d"}
+    assert (filled.count(), filled.get(["a"]), filled.ids()) == (2, [None], ["c", "d"])
+    filled.compact()
+    (again,) = filled.search(vectors((1, 1, 0, 0)), words=["river bank stone"], mode=mode)
+    assert again.ids == hits.ids
+    assert filled.verify().ok
+
+
+def test_a_source_leaves_with_all_that_came_from_it(filled: Store) -> None:
+    assert filled.delete([], sources=["x/1", "unknown"]) == 2
+    assert (filled.ids(), dict(filled.sources())) == (["b", "d"], {"x/2": "h2"})
+
+
+def test_put_drops_and_stamps_in_one_transaction(filled: Store) -> None:
+    filled.put(["e"], vectors((1, 1, 1, 1)), [record("e", source="x/1")], drop=["a", "c", "zzz"], sources={"x/1": "h9"})
+    assert filled.ids("x/1") == ["e"]
+    assert dict(filled.sources()) == {"x/1": "h9", "x/2": "h2"}
+    filled.put([], vectors(), [], drop=["e"], sources={"w": "h"})
+    assert (filled.ids("x/1"), filled.sources()["w"]) == ([], "h")
+
+
+def test_an_id_that_is_put_and_dropped_stays(filled: Store) -> None:
+    filled.put(["a"], vectors((0, 0, 0, 1)), [record("new")], drop=["a"])
+    assert filled.get(["a"]) == [record("new")]
+
+
+def test_known_finds_contents(filled: Store) -> None:
+    digest = record("stone").hash
+    assert dict(filled.known([digest, "unknown"])) == {digest: "d"}
+
+
+def test_ids_are_found_by_item(store: Store) -> None:
+    store.put(["p~1", "p~2", "q"], np.eye(3, DIM, dtype=np.float32), [record(item=item) for item in ("p", "p", "q")])
+    assert store.ids(items=["p"]) == ["p~1", "p~2"]
+    assert store.ids("a.txt", items=["q", "r"]) == ["q"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "rows", "records", "kind"),
+    [
+        (["x"], [[np.nan, 0, 0, 0]], [record()], DataError),
+        (["x"], [[0, -np.inf, 0, 0]], [record()], DataError),
+        (["x"], [[1e300, 0, 0, 0]], [record()], DataError),
+        (["x"], [[1, 2, 3]], [record()], DataError),
+        (["x"], [1, 2, 3, 4], [record()], DataError),
+        (["x", "x"], [[1, 0, 0, 0]] * 2, [record()] * 2, UsageError),
+        (["x", ""], [[1, 0, 0, 0]] * 2, [record()] * 2, UsageError),
+        (["x", 7], [[1, 0, 0, 0]] * 2, [record()] * 2, UsageError),
+        (["x"], [[1, 0, 0, 0]] * 2, [record()] * 2, UsageError),
+        (["x"], [[1, 0, 0, 0]], [], UsageError),
+        (["x\0"], [[1, 0, 0, 0]], [record()], DataError),
+        (["\ud800"], [[1, 0, 0, 0]], [record()], DataError),
+        (["x"], [[1, 0, 0, 0]], [record("\udfff")], DataError),
+        (["x"], [[1, 0, 0, 0]], [record(year=float("nan"))], DataError),
+        (["x"], [[1, 0, 0, 0]], [record(year={"a": 1})], DataError),
+        (["x"], [[1, 0, 0, 0]], [record(tag=["a", b"b"])], DataError),
+    ],
+)
+def test_a_put_that_is_refused_changes_nothing(
+    filled: Store, ids: list[Any], rows: list[Any], records: list[Record], kind: type[SememeError]
+) -> None:
+    before = state(filled)
+    with pytest.raises(kind):
+        filled.put(ids, np.array(rows), records, drop=["a"], sources={"x/1": "other"})
+    assert state(filled) == before
+
+
+def test_an_unknown_id_has_no_vector(filled: Store) -> None:
+    with pytest.raises(UsageError, match="nobody"):
+        filled.vectors(["a", "nobody"])
+
+
+def test_reopening_gives_equal_answers(filled: Store, open_store: Callable[[], Store]) -> None:
+    filled.delete(["c"])
+    filled.put(["e"], vectors((1, 1, 1, 1)), [record("river stone", year=3, mixed=[1, "a", None, True])])
+
+    def answers(store: Store) -> list[Any]:
+        found = [store.search(vectors((1, 2, 3, 4)), words=["river"], mode=m)[0] for m in ("dense", "words", "hybrid")]
+        return [state(store), *((hits.ids, hits.scores, hits.parts) for hits in found)]
+
+    before = answers(filled)
+    beside = answers(open_store())
+    filled.close()
+    filled.close()
+    assert before == beside == answers(open_store())
+
+
+# --- filters ---------------------------------------------------------------------------------------------------------
+
+FILTERS = [
+    'lang = "en"',
+    'lang != "en"',
+    "year >= 2020",
+    "year > 1999 and year < 2021",
+    'lang in ("en", "fr")',
+    'tag = "b"',
+    "starred",
+    "not starred",
+    "year is null",
+    "lang exists",
+    'source like "X/%"',
+    'id = "a" or text like "%water"',
+    'not (lang = "en" and (year >= 2020 or starred))',
+    {"lang": "en", "year": {">=": 2000}},
+    {"or": [{"tag": ["a"]}, {"not": {"lang": "en"}}]},
+]
+
+
+@pytest.mark.parametrize("where", FILTERS, ids=str)
+def test_a_filter_means_the_same_everywhere(filled: Store, where: Any) -> None:
+    expr = parse(where)
+    wanted = {id for id in filled.ids() if matches(expr, id, filled.get([id])[0] or record())}
+    assert filled.count(where) == len(wanted)
+    assert set(dense(filled, 1, 1, 1, 1, where=where).ids) == wanted
+    assert dense(filled, 1, 1, 1, 1, where=where).searched == len(wanted)
+    assert set(by_words(filled, "river bank money water stone", where=where).ids) == wanted
+    (hits,) = filled.search(vectors((1, 1, 1, 1)), words=["river"], where=where, mode="hybrid")
+    assert set(hits.ids) == wanted
+
+
+@pytest.mark.parametrize("where", ["langg = 'en'", "year = '1999'", "lang =", {"lang": {"~": 1}}, "starred > 1", 7])
+def test_a_filter_that_cannot_be_is_refused(filled: Store, where: Any) -> None:
+    with pytest.raises(UsageError):
+        filled.count(where)
+    with pytest.raises(UsageError):
+        dense(filled, 1, 0, 0, 0, where=where)
+
+
+# --- against a model of dictionaries ---------------------------------------------------------------------------------
+
+IDS = st.sampled_from([f"k{n}" for n in range(12)])
+ROWS = st.tuples(*[st.sampled_from([-1.0, -0.5, 0.0, 0.25, 1.0, 2.0])] * DIM)
+TEXTS = st.lists(st.sampled_from(WORDS), max_size=4).map(" ".join)
+
+
+class Machine(RuleBasedStateMachine):
+    """A store beside a dictionary; after each step both say the same."""
+
+    adaptor = "local"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(mkdtemp(prefix="sememe-store-"))
+        self.model: dict[str, tuple[tuple[float, ...], Record]] = {}
+        self.stamps: dict[str, str] = {}
+
+    @initialize()
+    def start(self) -> None:
+        self.store = ADAPTORS[self.adaptor](self.folder / "s")
+
+    @rule(
+        rows=st.dictionaries(IDS, st.tuples(ROWS, TEXTS, st.integers(0, 3)), max_size=6),
+        drop=st.lists(IDS, max_size=3),
+        stamp=st.booleans(),
+    )
+    def put(self, rows: dict[str, tuple[tuple[float, ...], str, int]], drop: list[str], stamp: bool) -> None:
+        records = {id: record(text, source=f"s{n}", year=n) for id, (_, text, n) in rows.items()}
+        sources = {records[id].place.source: f"h{len(self.model)}" for id in rows} if stamp else {}
+        self.store.put(list(rows), vectors(*(row for row, _, _ in rows.values())), list(records.values()),
+                       drop=drop, sources=sources)  # fmt: skip
+        for id in drop:
+            self.model.pop(id, None)
+        for id, (row, _, _) in rows.items():
+            self.model[id] = (row, records[id])
+        self.stamps |= sources
+
+    @rule(rows=st.dictionaries(IDS, ROWS, min_size=1, max_size=3))
+    def refused(self, rows: dict[str, tuple[float, ...]]) -> None:
+        bad = vectors(*rows.values())
+        bad[-1, 2] = np.nan
+        with pytest.raises(DataError):
+            self.store.put(list(rows), bad, [record("bad")] * len(rows), drop=list(rows))
+
+    @rule(ids=st.lists(IDS, max_size=5), source=st.sampled_from(["s0", "s1", "none"]))
+    def delete(self, ids: list[str], source: str) -> None:
+        gone = {id for id in self.model if id in ids or self.model[id][1].place.source == source}
+        assert self.store.delete(ids, sources=[source]) == len(gone)
+        for id in gone:
+            del self.model[id]
+        self.stamps.pop(source, None)
+
+    @rule()
+    def reopen(self) -> None:
+        self.store.close()
+        self.store = ADAPTORS[self.adaptor](self.folder / "s")
+
+    @rule()
+    def compact(self) -> None:
+        self.store.compact()
+
+    @rule(query=ROWS, k=st.integers(0, 15), least=st.none() | st.integers(0, 3))
+    def ask_dense(self, query: tuple[float, ...], k: int, least: int | None) -> None:
+        where = {"year": {">=": least}} if least is not None and self.store.count() else None
+        try:
+            (hits,) = self.store.search(vectors(query), k, mode="dense", where=where)
+        except UsageError:
+            assert not any("year" in kept.meta for _, kept in self.model.values())
+            return
+        among = {id: row for id, (row, kept) in self.model.items() if where is None or kept.meta["year"] >= (least or 0)}
+        scores = {id: self._cosine(row, query) for id, row in among.items()}
+        ranking = sorted(scores, key=lambda id: (-scores[id], id))[:k]
+        assert hits.ids == tuple(ranking)
+        assert hits.scores == tuple(scores[id] for id in ranking)
+        assert hits.searched == len(among)
+
+    @rule(word=st.sampled_from(WORDS), k=st.integers(0, 15))
+    def ask_words(self, word: str, k: int) -> None:
+        (hits,) = self.store.search(None, k, words=[word], mode="words")
+        holding = {id for id, (_, kept) in self.model.items() if word in kept.text.split()}
+        assert set(hits.ids) <= holding
+        assert len(hits) == min(k, len(holding))
+        assert list(hits.scores) == sorted(hits.scores, reverse=True)
+
+    @rule(query=ROWS, word=st.sampled_from(WORDS))
+    def ask_hybrid(self, query: tuple[float, ...], word: str) -> None:
+        (hits,) = self.store.search(vectors(query), 20, words=[word], mode="hybrid")
+        assert set(hits.ids) == set(self.model)
+        for id, parts in zip(hits.ids, hits.parts, strict=True):
+            row, kept = self.model[id]
+            assert parts["cosine"] == self._cosine(row, query)
+            assert ("bm25" in parts) == (word in kept.text.split())
+
+    @staticmethod
+    def _cosine(row: tuple[float, ...], query: tuple[float, ...]) -> float:
+        a, b = np.array(row), np.array(query)
+        lengths = np.linalg.norm(a) * np.linalg.norm(b)
+        return float(np.float32((a * (b / np.linalg.norm(b))).sum() / np.linalg.norm(a))) if lengths else 0.0
+
+    @invariant()
+    def same(self) -> None:
+        if not hasattr(self, "store"):
+            return
+        ids = sorted(self.model)
+        assert self.store.ids() == ids
+        assert self.store.get(ids) == [self.model[id][1] for id in ids]
+        assert self.store.vectors(ids).tolist() == [list(self.model[id][0]) for id in ids]
+        assert dict(self.store.sources()) == self.stamps
+
+    def teardown(self) -> None:
+        if hasattr(self, "store"):
+            assert self.store.verify().ok
+            self.store.close()
+        shutil.rmtree(self.folder)
+
+
+@pytest.mark.parametrize("name", sorted(ADAPTORS))
+def test_like_a_dictionary(name: str) -> None:
+    from hypothesis.stateful import run_state_machine_as_test
+
+    run_state_machine_as_test(
+        type("Machine", (Machine,), {"adaptor": name}),
+        settings=settings(
+            max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
+
+
+# --- other processes and threads -------------------------------------------------------------------------------------
+
+
+def _child(adaptor: str, folder: Path, first: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(HERE / "store_drill.py"), adaptor, str(folder), str(first)],
+        stdout=subprocess.PIPE, text=True, cwd=HERE.parents[1], env={"PYTHONPATH": str(HERE.parents[1])},
+    )  # fmt: skip
+
+
+def test_what_was_acknowledged_survives_kill_nine(adaptor: str, tmp_path: Path) -> None:
+    chance = random.Random(2)
+    folder = tmp_path / "store"
+    known: dict[str, int] = {}
+    acknowledged = 0
+    for turn in range(10):
+        with _child(adaptor, folder, 1_000_000 * turn) as child:
+            assert child.stdout is not None
+            lines = [child.stdout.readline() for _ in range(chance.randrange(2, 30))]
+            time.sleep(chance.random() * 0.01)  # anywhere inside of a call
+            child.send_signal(signal.SIGKILL)
+            lines += child.stdout.readlines()
+        maybe = set()
+        for line in lines:
+            if not line.endswith("\n"):
+                continue
+            verb, *words = line.split()
+            if verb == "put":
+                acknowledged += 1
+                for word in words:
+                    id, _, number = word.partition("=")
+                    known[id] = int(number)
+                    maybe.discard(id)
+            else:
+                # The last delete may have happened without being acknowledged.
+                (maybe.add if verb == "dropping" else maybe.discard)(words[0])
+                known.pop(words[0], None) if verb == "dropped" else None
+        store = ADAPTORS[adaptor](folder)
+        assert store.verify().ok
+        for id, number in known.items():
+            (kept,) = store.get([id])
+            if kept is None:
+                assert id in maybe
+                continue
+            # Either what was acknowledged, or what the killed call had committed before it could say so.
+            now = int(str(kept.meta["number"]))
+            assert now >= number
+            assert kept.text == text_of(now)
+            assert store.vectors([id])[0].tolist() == vector_of(now).tolist()
+        known = {id: int(str(kept.meta["number"])) for id in store.ids() if (kept := store.get([id])[0])}
+        (hits,) = store.search(None, 1000, words=["river"], mode="words")
+        assert set(hits.ids) == {id for id, number in known.items() if "river" in text_of(number).split()}
+        store.close()
+    assert acknowledged > 20
+
+
+def test_readers_see_whole_states_while_another_process_writes(adaptor: str, tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    ADAPTORS[adaptor](folder).close()
+    with _child(adaptor, folder, 0) as writer:
+        assert writer.stdout is not None
+        drain = threading.Thread(target=writer.stdout.read)
+        writer.stdout.readline()
+        drain.start()
+        try:
+            with ThreadPoolExecutor(2) as readers:
+                for done in [readers.submit(_read_for_a_while, ADAPTORS[adaptor](folder), 2.5) for _ in range(2)]:
+                    done.result()
+            assert writer.poll() is None
+        finally:
+            writer.kill()
+            drain.join()
+
+
+def _read_for_a_while(store: Store, seconds: float) -> None:
+    asked = 0
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        query = vector_of(asked)
+        mode = ("dense", "words", "hybrid")[asked % 3]
+        (hits,) = store.search(query[np.newaxis], 10, words=["river bank"], mode=mode)
+        for hit in hits:
+            number = int(str(hit.meta["number"]))
+            assert hit.text == text_of(number)
+            if "cosine" in hit.scores:
+                right = vector_of(number).astype(np.float64) @ query
+                right /= np.linalg.norm(vector_of(number)) * np.linalg.norm(query)
+                assert hit.scores["cosine"] == pytest.approx(right, abs=1e-5)
+        assert list(hits.scores) == sorted(hits.scores, reverse=True)
+        asked += 1
+    assert asked > 10
+    store.close()
+
+
+def test_threads_share_a_store(store: Store) -> None:
+    errors: list[BaseException] = []
+
+    def work(turn: int) -> None:
+        try:
+            for n in range(turn, 24, 4):
+                store.put([f"i{n}"], vector_of(n)[np.newaxis], [record(text_of(n), number=n)])
+                (hits,) = store.search(vector_of(n)[np.newaxis], 1, mode="dense")
+                assert hits.scores[0] == pytest.approx(1, abs=1e-6)
+                store.search(None, 3, words=["river"], mode="words")
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(turn,)) for turn in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert store.count() == 24
+    assert store.verify().ok
