@@ -149,7 +149,7 @@ def write(
         "config.json": settings,
         "tokenizer.json": tokenizer(lowercase=parts.get("lowercase", True)),
         "tokenizer_config.json": {
-            "tokenizer_class": "BertTokenizerFast",
+            "tokenizer_class": "PreTrainedTokenizerFast",
             "model_max_length": limit,
             **{f"{name}_token": f"[{name.upper()}]" for name in ("cls", "sep", "pad", "unk", "mask")},
         },

@@ -1,0 +1,38 @@
+"""Model folders in our layout give the vectors that sentence-transformers gives for the same folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sememe.encoders.load import load_encoder
+from tests import tiny_bert
+from tests.oracle.stored import FOLDERS, arrays
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_the_same_vectors(name: str, tmp_path: Path) -> None:
+    folder = tiny_bert.write(tmp_path / "m", **FOLDERS[name])
+    encoder = load_encoder(folder, precision="f32", threads=1, home=tmp_path, offline=True)
+    texts, expected = tiny_bert.texts(12, seed=5, longest=12), arrays("folders.npz")
+    for role in ("query", "document"):
+        report = encoder.encode_report(texts, role=role, on_long="cut")
+        np.testing.assert_allclose(report.vectors, expected[f"{name}/{role}"], atol=1e-4, err_msg=role)
+        if name == "short limit":
+            assert (report.dropped > 0).sum() > 3
+
+
+def test_the_stored_variants_differ() -> None:
+    """A golden file in which prompts, case and pooling change nothing would hold nothing."""
+    expected = arrays("folders.npz")
+    alike = {
+        (one, other)
+        for at, one in enumerate(FOLDERS)
+        for other in list(FOLDERS)[:at]
+        if np.abs(expected[f"{one}/document"] - expected[f"{other}/document"]).max() < 1e-3
+    }
+    # Who lowers the case, the tokenizer or what stands before it, is all the same.
+    assert alike == {("lower case before the tokenizer", "prompts")}
+    assert np.abs(expected["prompts/query"] - expected["prompts/document"]).max() > 1e-2
