@@ -435,7 +435,9 @@ class Machine(RuleBasedStateMachine):
         except UsageError:
             assert not any("year" in kept.meta for _, kept in self.model.values())
             return
-        among = {id: row for id, (row, kept) in self.model.items() if where is None or kept.meta["year"] >= (least or 0)}
+        among = {
+            id: row for id, (row, kept) in self.model.items() if where is None or kept.meta["year"] >= (least or 0)
+        }
         scores = {id: self._cosine(row, query) for id, row in among.items()}
         ranking = sorted(scores, key=lambda id: (-scores[id], id))[:k]
         assert hits.ids == tuple(ranking)

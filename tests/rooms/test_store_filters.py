@@ -237,7 +237,21 @@ def _sql_says(expr: Expr, records: list[Record]) -> list[bool]:
 
 
 #: texts that would do harm if they were ever read as SQL, JSON or a pattern
-HOSTILE = ["' OR 1=1 --", '"; DROP TABLE records; --', "$", '$."a"', "%", "_", "\\", "*", "[", "null", "true", "1", "😀"]
+HOSTILE = [
+    "' OR 1=1 --",
+    '"; DROP TABLE records; --',
+    "$",
+    '$."a"',
+    "%",
+    "_",
+    "\\",
+    "*",
+    "[",
+    "null",
+    "true",
+    "1",
+    "😀",
+]
 LETTERS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=4)
 STRINGS = LETTERS | st.sampled_from(HOSTILE)
 KEYS = st.sampled_from(["a", "b", "id", "a.b", "a b", 'q"q', "back\\slash", "$", "[0]", "#", "ключ", "new\nline", ""])

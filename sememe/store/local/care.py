@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import zlib
 from collections.abc import Iterator
@@ -65,6 +66,8 @@ def damaged_rows(connection: sqlite3.Connection, folder: Path, dim: int) -> list
 
 def _words(connection: sqlite3.Connection, folder: Path, state: State) -> tuple[int, list[str]]:
     """How many rows the word index holds; an index that is absent or behind is no problem, it catches up by itself."""
+    if not os.access(folder, os.W_OK):
+        return 0, []  # Tantivy opens nothing where it cannot lock; searches make their own in memory there
     try:
         index = words.standing_at(folder / words.FOLDER, connection)
         if index is None:

@@ -19,6 +19,9 @@ from sememe.errors import DamagedError, LockedError, StoreError
 FILE = "records.sqlite"
 APPLICATION_ID = 0x53454D45  # "SEME"
 
+#: seconds that SQLite waits for a lock of its own; our writers queue up before they come to it
+PATIENCE = 10
+
 #: Appended to, never changed: a file's user_version is the number of those that it has been through.
 MIGRATIONS = (
     """
@@ -134,7 +137,7 @@ class Database:
 
 
 def _connect(uri: str) -> sqlite3.Connection:
-    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10)
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=PATIENCE)
 
 
 def create(path: Path, manifest: dict[str, str], vectors: str) -> None:

@@ -97,11 +97,15 @@ class LocalStore:
         self._words_lock = FileLock(folder / "words.lock", f"the word index of {folder.name}", timeout=max(timeout, 60))
         self._words: words.Words | None = None
         self._wrote = False
-        with self._database.connection() as connection:
-            if database.check(connection, path) < len(database.MIGRATIONS):
-                with self._writer:
-                    database.migrate(connection)
-            self._manifest = self._read_manifest(connection)
+        try:
+            with self._database.connection() as connection:
+                if database.check(connection, path) < len(database.MIGRATIONS):
+                    with self._writer:
+                        database.migrate(connection)
+                self._manifest = self._read_manifest(connection)
+        except BaseException:
+            self._database.close()
+            raise
         self._views = Views(folder, self.dim)
 
     @property
@@ -166,7 +170,10 @@ class LocalStore:
             self._compact()
             with self._database.connection() as connection:
                 connection.execute("VACUUM")
+                # A reader in the middle of an answer keeps the journal; that is no reason to wait for it.
+                connection.execute("PRAGMA busy_timeout = 0")
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                connection.execute(f"PRAGMA busy_timeout = {database.PATIENCE * 1000}")
 
     def _compact(self) -> None:
         with self._database.writing() as connection:

@@ -86,14 +86,15 @@ class Views:
         known = np.empty(0, np.float32)
         if last is not None and last.state.vectors == state.vectors:
             known = last.lengths[: state.slots]
-        fresh = scan.norms(vectors[len(known) :])
-        odd = np.flatnonzero(~np.isfinite(fresh)) + len(known)
+        lengths = np.concatenate([known, scan.norms(vectors[len(known) :])])
+        opened = self._open(connection, state)
+        odd = np.flatnonzero(~np.isfinite(lengths) & (True if opened is None else opened))
         if not np.isfinite(vectors[odd]).all():
             raise DamagedError(
                 f"{state.vectors} holds vectors that are no numbers",
                 do=["repair the collection; it names the items that are touched"],
             )
-        view = View(state, vectors, np.concatenate([known, fresh]), self._open(connection, state))
+        view = View(state, vectors, lengths, opened)
         with self._guard:
             if self._last is None or self._last.state.change <= state.change:
                 self._last = view
