@@ -117,9 +117,10 @@ def folder_of(name_or_path: str | os.PathLike[str], collections: Path) -> Path:
         UsageError: neither a legal name nor a path.
     """
     text = os.fspath(name_or_path)
-    if isinstance(name_or_path, Path) or ((separator := "/" in text or "\\" in text) and ".." not in Path(text).parts):
+    parts = re.split(r"[/\\]", text)
+    if "\0" not in text and (isinstance(name_or_path, Path) or (len(parts) > 1 and ".." not in parts)):
         return Path(text).expanduser().absolute()
-    if separator:
+    if len(parts) > 1:
         raise UsageError(f'"{text}" leads out of its folder', do=["give the folder's absolute path"])
     if not NAME.fullmatch(text):
         raise UsageError(

@@ -7,11 +7,12 @@ there. While one batch is encoded the next is read and cut in another thread.
 from __future__ import annotations
 
 import queue
+import re
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 BATCH = 1024
 #: characters that are cut into chunks at a time
 CUT = 2_000_000
+_ODD = re.compile("[\0\ud800-\udfff]")
+
 T = TypeVar("T")
 
 
@@ -129,6 +132,33 @@ def pieces_of(reading: Reading, encoder: Encoder, *, size: int, overlap: int) ->
                 yield Pieces(reading, tuple(parts), False, reading.source.size * done // total)
                 parts = []
     yield Pieces(reading, tuple(parts), True, reading.source.size)
+
+
+def cleaned(reading: Reading) -> Reading:
+    """The reading without characters that no store takes: a NUL, or half of a surrogate pair, becomes U+FFFD."""
+    items = [_cleaned(item) for item in reading.items]
+    n = sum(new is not old for new, old in zip(items, reading.items, strict=True))
+    if not n:
+        return reading
+    note = f"{n} of its items hold NULs or halves of characters, which are kept as U+FFFD"
+    return replace(reading, items=tuple(items), notes=(*reading.notes, note))
+
+
+def _cleaned(item: Item) -> Item:
+    place = replace(item.place, source=_plain(item.place.source))
+    meta = {_plain(key): _plain(value) for key, value in item.meta.items()}
+    texts = {"text": _plain(item.text), "title": _plain(item.title), "id": _plain(item.id)}
+    new = replace(item, **texts, place=place, meta=meta)
+    return item if new == item else new
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return _ODD.sub("\ufffd", value)
+    if not isinstance(value, (list, tuple)):
+        return value
+    members = [_plain(one) for one in value]
+    return value if members == list(value) else members
 
 
 def _parts(item: Item, title: str, chunks: Sequence[Chunk]) -> Iterator[Part]:
@@ -250,16 +280,17 @@ class Indexer:
     def _pieces(self, readings: Iterable[Reading]) -> Iterator[Pieces]:
         size, overlap = self.binding.chunk_size, self.binding.chunk_overlap
         for reading in readings:
-            yield from pieces_of(reading, self.encoder, size=size, overlap=overlap)
+            yield from pieces_of(cleaned(reading), self.encoder, size=size, overlap=overlap)
 
     def _commit(self, phase: Phase, passed: dict[str, int]) -> None:
         parts: list[Part] = []
         drop: list[str] = []
         stamps: dict[str, str] = {}
         forgotten: list[str] = []
+        owners: dict[str, str] = {}
         for piece in self._waiting:
             name = piece.reading.source.name
-            mine = self._without_strangers(piece)
+            mine = self._without_strangers(piece, owners)
             kept = self._of_source.setdefault(name, set())
             kept.update(part.id for part in mine)
             parts += mine
@@ -302,17 +333,17 @@ class Indexer:
         else:
             forgotten.append(name)
 
-    def _without_strangers(self, piece: Pieces) -> list[Part]:
-        """Ids that a column gave may be those of another file; the first to come keeps it."""
+    def _without_strangers(self, piece: Pieces, owners: dict[str, str]) -> list[Part]:
+        """Ids that a column gave may be those of another file; the first to come keeps it. ``owners`` are those of
+        this batch so far."""
         if self.options.id is None:
             return list(piece.parts)
         name = piece.reading.source.name
-        others = (part for one in self._waiting if one is not piece for part in one.parts)
-        before = {part.id: part.record.place.source for part in others}
         good = []
         for part, old in zip(piece.parts, self.store.get([part.id for part in piece.parts]), strict=True):
-            owner = before.get(part.id) or (old.place.source if old else name)
+            owner = owners.get(part.id) or (old.place.source if old else name)
             if owner == name or owner in self._gone:
+                owners[part.id] = name
                 good.append(part)
             else:
                 place = str(part.record.place)

@@ -200,7 +200,7 @@ def test_a_full_disk_under_the_vectors_changes_nothing(
 
         def full(file: int, data: Any) -> int:
             nonlocal calls
-            if os.readlink(f"/proc/self/fd/{file}").endswith(".f32"):
+            if Path(f"/proc/self/fd/{file}").readlink().suffix == ".f32":
                 calls += 1
                 if calls > after:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -344,10 +344,7 @@ def test_records_that_are_damaged_are_named_and_left_alone(folder: Path) -> None
     data[half * 4096 : (half + 3) * 4096] = os.urandom(3 * 4096)
     (folder / "records.sqlite").write_bytes(data)
     with open_store(folder) as store:
-        try:
-            assert not store.verify().ok
-        except DamagedError:
-            pass
+        assert not store.verify().ok
         with pytest.raises(DamagedError, match="damaged"):
             store.repair()
 

@@ -353,8 +353,11 @@ class LocalStore:
     def verify(self) -> Health:
         from sememe.store.local import care
 
-        with self._database.reading() as connection:
-            return care.verify(connection, self.folder, self.dim)
+        try:
+            with self._database.reading() as connection:
+                return care.verify(connection, self.folder, self.dim)
+        except DamagedError as error:
+            return Health({}, (" ".join(str(error).split()),))
 
     def repair(self) -> Health:
         from sememe.store.local import care
