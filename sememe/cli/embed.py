@@ -15,9 +15,8 @@ import click
 from sememe.cli import options
 from sememe.cli.output import Output, opened
 from sememe.cli.session import Session
-from sememe.cli.talk import WithinPhase
+from sememe.cli.talk import WithinPhase, counted
 from sememe.errors import DataError, UsageError
-from sememe.progress import amount
 
 if TYPE_CHECKING:
     from sememe.shapes import Vectors
@@ -71,7 +70,7 @@ def command(
     how = encoder.describe()
     seconds = time.perf_counter() - began
     session.talk.say(
-        f"{amount(count, 'vectors')} of {encoder.dim} dims, {encoder.name} {how.get('precision', '')}, {seconds:.2f} s"
+        f"{counted(count, 'vector')} of {encoder.dim} dims, {encoder.name} {how.get('precision', '')}, {seconds:.2f} s"
     )
 
 

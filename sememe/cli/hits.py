@@ -10,7 +10,7 @@ import sys
 import click
 
 from sememe.cli.output import Output, printable
-from sememe.progress import amount
+from sememe.cli.talk import counted
 from sememe.shapes import Hit, Hits
 
 #: part of a score → what it is called on the screen, and how many decimals are worth reading
@@ -67,7 +67,7 @@ def footer(hits: Hits, mode: str) -> str:
     """``3 hits of 8 412 chunks, hybrid, 9 ms``."""
     ms = hits.seconds * 1000
     took = f"{ms:.0f} ms" if ms >= 1 else "under 1 ms"
-    return f"{len(hits)} {'hit' if len(hits) == 1 else 'hits'} of {amount(hits.searched, 'chunks')}, {mode}, {took}"
+    return f"{counted(len(hits), 'hit')} of {counted(hits.searched, 'chunk')}, {mode}, {took}"
 
 
 def snippet(text: str, query: str, *, width: int) -> list[str]:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sememe.binding import remove
+from sememe.binding import Binding, remove
 from sememe.cli import options
 from sememe.cli.failures import PARTLY
 from sememe.cli.output import opened, printable
 from sememe.cli.session import Session
 from sememe.cli.sources import existing, stdin_items
-from sememe.cli.talk import duration
+from sememe.cli.talk import counted, duration
 from sememe.errors import DataError, LockedError, MissingError, UsageError
 from sememe.progress import amount
 from sememe.shapes import Skipped
@@ -62,8 +62,10 @@ def command(
                 raise _nothing(sources, found.skipped, reading["glob"])
             how = {**columns, "glob": reading["glob"]}
             if dry_run:
-                return _dry_run(session, collection, sources, how, (form, out))
-            _say_encoder(session, collection)
+                fresh = _anew(collection) if rebuild and existed else collection
+                return _dry_run(session, fresh, sources, how, (form, out))
+            if not (rebuild and existed):
+                _say_encoder(session, collection)
             with _nothing_left_behind(collection):
                 collection.index(list(sources), **how, rebuild=rebuild, progress=session.talk.progress())
         report = collection.report
@@ -87,7 +89,7 @@ def _checked(sources: Sequence[str], name: str | None) -> str:
 
 def _say_found(session: Session, ignored: int, files: int, sources: Sequence[str]) -> None:
     left_out = f"   ({ignored} left out by ignore files, globs, or as hidden)" if ignored else ""
-    session.talk.say(f"{printable(' '.join(sources))}: {amount(files, 'files')}{left_out}")
+    session.talk.say(f"{printable(' '.join(sources))}: {counted(files, 'file')}{left_out}")
 
 
 def _say_encoder(session: Session, collection: Collection) -> None:
@@ -98,6 +100,18 @@ def _say_encoder(session: Session, collection: Collection) -> None:
         size, overlap = session.settings.chunk_size, session.settings.chunk_overlap
     how = encoder.describe().get("precision", "")
     session.talk.say(f"encoder  {encoder.name} ({encoder.dim} dims, {how})   chunks {size} tokens / {overlap} overlap")
+
+
+def _anew(collection: Collection) -> Collection:
+    """An empty collection, never made, that stands for ``collection`` when it is rebuilt."""
+    from sememe.collection import Collection
+    from sememe.store.local.store import open_store
+
+    encoder = collection.asked
+    if encoder is None:
+        with open_store(collection.folder) as store:
+            encoder = Binding.read(store.manifest, collection.name).encoder
+    return Collection(collection.folder / "anew", encoder=encoder, settings=collection.settings)
 
 
 def _dry_run(
@@ -132,11 +146,13 @@ def _tell(session: Session, collection: Collection, report: Report, where: tuple
                 }
             )
     vectors = amount(info.chunks * info.binding.dim * 4, "bytes")
-    files = f", {amount(info.sources, 'files')}" if info.sources else ""
-    session.talk.say(f"✔ {collection.name}: {amount(info.chunks, 'chunks')}{files}, {vectors} of vectors")
+    files = f", {counted(info.sources, 'file')}" if info.sources else ""
+    session.talk.say(
+        f"✔ {collection.name}: {counted(info.chunks, 'chunk')}{files}, {vectors} of vectors by {info.binding.encoder}"
+    )
     session.talk.say(
         f"  {report.encoded} encoded, {report.reused} known already, {report.deleted} gone; "
-        f"{report.unchanged} files unchanged, {report.removed} removed; {duration(report.seconds)}"
+        f"{counted(report.unchanged, 'file')} unchanged, {report.removed} removed; {duration(report.seconds)}"
     )
     session.talk.say(f'try  sememe search "…" -c {collection.name}')
     return PARTLY if report.skipped else 0

@@ -15,7 +15,7 @@ from sememe.cli.failures import NOTHING_FOUND
 from sememe.cli.output import opened, printable
 from sememe.cli.session import Session
 from sememe.cli.sources import stdin_items, where_to_search
-from sememe.cli.talk import duration
+from sememe.cli.talk import counted, duration
 from sememe.errors import DataError, UsageError
 from sememe.progress import amount
 
@@ -90,7 +90,7 @@ def _directly(session: Session, paths: Sequence[str], query: str, where: str | N
             )
         if files.report.skipped:
             skipped = files.report.skipped
-            session.talk.warn(f"{len(skipped)} files were not searched: {printable(_first(skipped))}")
+            session.talk.warn(f"{counted(len(skipped), 'source')} not searched: {printable(_first(skipped))}")
         return _ask(session, files, query, where)
 
 
@@ -100,7 +100,7 @@ def _check_quick(files: Collection, paths: Sequence[str], how: dict[str, Any]) -
         raise UsageError(
             f"to search these files without an index would take about {duration(estimate.seconds)}",
             why=[
-                ("files", f"{amount(estimate.files, 'files')}, {amount(estimate.size, 'bytes')}"),
+                ("files", f"{counted(estimate.files, 'file')}, {amount(estimate.size, 'bytes')}"),
                 ("to encode", f"about {amount(estimate.chunks, 'chunks')}"),
             ],
             do=[("index them once", f"sememe index {' '.join(paths)} -c NAME"), ("then", 'sememe search "…" -c NAME')],

@@ -145,6 +145,11 @@ class _Bar:
         self.bars.update(self.task, completed=self.done, figures=figures, refresh=True)
 
 
+def counted(n: int, thing: str) -> str:
+    """``1 file``, ``8 412 chunks``."""
+    return f"1 {thing}" if n == 1 else amount(n, f"{thing}s")
+
+
 def duration(seconds: float) -> str:
     """``0.4 s``, ``12 s``, ``4 min``, ``2.5 h``."""
     if seconds < 10:

@@ -68,7 +68,7 @@ def test_index_says_what_it_did_and_a_second_run_does_nothing(run: Run, home: Pa
         "encoder  all-MiniLM-L6-v2 (384 dims, bf16)   chunks 256 tokens / 32 overlap".replace(
             "bf16", "bf16" if "bf16" in ran.err else "f32"
         ),
-        "✔ notes: 3 chunks, 3 files, 4.6 kB of vectors",
+        "✔ notes: 3 chunks, 3 files, 4.6 kB of vectors by all-MiniLM-L6-v2",
         "  3 encoded, 0 known already, 0 gone; 0 files unchanged, 0 removed; T s",
         'try  sememe search "…" -c notes',
     ]
@@ -139,6 +139,30 @@ def test_another_encoder_is_refused_with_both_names_and_widths(on_shelf: Run) ->
     assert lines[3] == '  → search with its own encoder:  sememe search "…" -c notes'
     assert lines[4].startswith("  → or rebuild:  ")
     assert lines[4].endswith("sememe index PATH … -c notes --rebuild -m bge-small-en-v1.5  [exit 2]")
+
+
+def test_a_rebuild_takes_another_encoder_and_other_chunks(
+    run: Run, home: Path, shelf: Path, models_folder: Path, tmp_path: Path
+) -> None:
+    # The same weights with a prompt are another encoder: its vectors must not be mixed with the plain ones.
+    (home / "models").unlink()
+    shutil.copytree(models_folder / "all-MiniLM-L6-v2", home / "models" / "all-MiniLM-L6-v2")
+    other = tmp_path / "other"
+    shutil.copytree(models_folder / "all-MiniLM-L6-v2", other)
+    prompts = {"prompts": {"query": "query: ", "document": ""}, "default_prompt_name": None}
+    (other / "config_sentence_transformers.json").write_text(json.dumps(prompts))
+    assert run("models", "add", str(other), "--name", "other").code == 0
+    shutil.copytree(shelf / "home" / "collections", home / "collections")
+    index = ("index", "notes", "-c", "notes", "--text", "body", "-m", "other", "--chunk", "64/8")
+    assert run(*index, cwd=shelf).code == 2
+    ran = run(*index, "--rebuild", "--dry-run", "--json", cwd=shelf)
+    assert json.loads(ran.out)["chunks"] == 5
+    ran = run(*index, "--rebuild", cwd=shelf)
+    assert ran.code == 0, ran.err
+    assert "✔ notes: 5 chunks, 4 files, 7.7 kB of vectors by other\n" in ran.err
+    facts = json.loads(run("collections", "info", "notes", "--json").out)
+    assert (facts["encoder"], facts["chunk size"], facts["chunk overlap"]) == ("other", 64, 8)
+    assert run("search", "baking", "-c", "notes", "-k", "1").out.count("notes/bread.md") == 1
 
 
 def test_a_missing_column_is_answered_with_the_ones_that_are_there(run: Run, home: Path, shelf: Path) -> None:
@@ -262,6 +286,20 @@ def test_nothing_coloured_reaches_a_pipe_and_no_color_is_honoured(on_shelf: Run,
         os.close(ours)
         assert "Key rotation" in shown
         assert ("\x1b[1m" in shown) is styled
+
+
+def test_a_terminal_gets_a_bar_and_a_pipe_does_not(run: Run, home: Path, shelf: Path) -> None:
+    pty = pytest.importorskip("pty", reason="no pseudo terminals on this system")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "sememe", "index", "notes", "-c", "barred", "--text", "body"]
+    env = environment({"TERM": "xterm", "NO_COLOR": "1"})
+    subprocess.run(command, stderr=theirs, env=env, cwd=shelf, check=True)
+    os.close(theirs)
+    shown = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert re.search(r"index +━+", shown)
+    assert "\x1b[3" not in shown  # no colours, as NO_COLOR asks
+    assert "━" not in run("index", "notes", "-c", "piped", "--text", "body", cwd=shelf).err
 
 
 # --- collections -----------------------------------------------------------------------------------------------------

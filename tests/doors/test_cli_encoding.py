@@ -251,7 +251,7 @@ def test_doctor_really_encodes(run: Run, home: Path) -> None:
     assert facts["self-test"]["state"] == "ok"
     assert 0.2 < facts["self-test"]["cosine"] < 1
     assert facts["extras"]["pandas"]["install"] == 'pip install "sememe[pandas]"'
-    assert [model["name"] for model in facts["disk"]["models"]] == ["all-MiniLM-L6-v2"]
+    assert "all-MiniLM-L6-v2" in [model["name"] for model in facts["disk"]["models"]]
     assert "✔ all-MiniLM-L6-v2" in run("doctor").out
 
 
