@@ -14,7 +14,6 @@ from sememe.architectures.families import build
 from sememe.encoders.contract import Encoder
 from sememe.encoders.recipe import Recipe
 from sememe.encoders.transformer import Identity, TransformerEncoder, item_vectors
-from sememe.errors import UsageError
 from sememe.models.layout import Layout
 from sememe.models.pull import open_layout
 from sememe.models.receipt import fingerprint_files
@@ -49,8 +48,6 @@ def load_encoder(
     """
     flags = {"model": None if name_or_path is None else str(name_or_path), "precision": precision}
     now = settings.load({**flags, "threads": threads, "home": home, "offline": offline})
-    if now.threads < 0:
-        raise UsageError(f"threads must be 0 (all) or more, not {now.threads}")
     chosen = openvino.choose_precision(now.precision)
     asked = name_or_path if isinstance(name_or_path, Path) else now.model
     layout = open_layout(asked, home=now.home, offline=now.offline, progress=progress)

@@ -314,6 +314,16 @@ def test_layer_norm_of_a_row_without_variance_is_the_shift() -> None:
         np.testing.assert_allclose(got, np.broadcast_to(SHIFT, got.shape), atol=1e-6)
 
 
+@pytest.mark.parametrize("spread", [1e-4, 3e-3, 1e3])
+def test_layer_norm_of_small_and_of_large_rows(spread: float) -> None:
+    """Where the variance is as small as eps it matters that eps is added to it under the root."""
+    case = next(case for case in CASES if case.op == "layer_norm")
+    (x,) = _inputs(case, 3, 5, spread=spread)
+    expected = case.twin(x.astype(np.float64))
+    for got in (case.build(NumpyOps(), x), _graph(case, "f32")(x)[0]):
+        assert _off(got, expected) <= F32
+
+
 def test_a_zero_row_stays_zero_when_normalized() -> None:
     case = next(case for case in CASES if case.op == "normalize")
     x = np.zeros((3, H), np.float32)

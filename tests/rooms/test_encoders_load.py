@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import numpy as np
 import pytest
 
 from sememe.encoders.load import load_encoder
+from sememe.encoders.recipe import Recipe
 from sememe.errors import MissingModelError, ModelError, UsageError
+from sememe.models.layout import read_layout
 from tests import tiny_bert
 from tests.rooms.model_folders import safetensors
 
@@ -173,6 +176,13 @@ def test_the_limit_is_never_beyond_the_positions(tmp_path: Path) -> None:
     assert encoder.max_tokens == 64
     report = encoder.encode_report(["bank " * 90], on_long="cut")
     assert (report.used[0], report.dropped[0]) == (64, 28)
+
+
+def test_a_recipe_takes_the_smaller_of_its_own_limit_and_the_positions(tmp_path: Path) -> None:
+    layout = read_layout(tiny_bert.write(tmp_path / "m", limit=24))
+    assert Recipe.of(layout, positions=10).max_tokens == 10
+    assert Recipe.of(layout, positions=100).max_tokens == 24
+    assert Recipe.of(replace(layout, max_tokens=0), positions=100).max_tokens == 100
 
 
 def test_steps_that_this_version_does_not_run_are_named(tmp_path: Path) -> None:
