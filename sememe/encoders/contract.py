@@ -37,7 +37,11 @@ class Encoder(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Hex digest over weights, tokenizer and recipe: it changes whenever any number could."""
+        """Hex digest over weights, tokenizer and recipe.
+
+        It changes whenever a number could, but for the precision: that depends on the machine, stays within the
+        stated tolerance, and is told by `describe`.
+        """
 
     @property
     def modalities(self) -> frozenset[str]:
@@ -73,6 +77,9 @@ class Encoder(Protocol):
 
     def describe(self) -> Mapping[str, str]:
         """What it is and how it runs: model, precision, device, pooling, prompts, longest item."""
+
+    def close(self) -> None:
+        """Let go of threads; using it again starts them again. Closing twice is legal."""
 
 
 def check_options(role: str, on_long: str) -> None:

@@ -53,8 +53,8 @@ class Identity:
 class TransformerEncoder:
     """An `Encoder` over one network. Safe to share between threads.
 
-    The tolerance of bf16: a text's vector moves by at most 0.02 (Euclidean, unit vectors) with its company in the
-    batch, 0.004 on average; in f32 by at most 1e-5.
+    The tolerance of bf16: a text's vector moves by at most 0.01 (Euclidean, unit vectors) with its company in the
+    batch, 0.001 on average; in f32 by at most 1e-5.
     """
 
     modalities = frozenset({"text"})
