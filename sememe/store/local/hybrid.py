@@ -1,10 +1,10 @@
-"""Two scores made one: a convex combination of the cosine and the BM25 score, each brought to the scale 0 … 1.
+"""Two scores made one: a convex combination of the cosine and the BM25 score, each brought to a scale of about 0 … 1.
 
 The cosine counts from what is usual between the query and any row, up to the best that was found: encoders differ in
-how close they put everything together, and this takes it out. BM25 counts against what all words of the query together
-could bring: a text with one of four words stays low even if no other has more. Neither scale depends on how many
-candidates were fetched, so the first ten of a hundred hits are the ten that are asked for. The numbers behind this
-stand in docs/decisions.
+how close they put everything together, and this takes it out. BM25 counts against what three words of the query could
+bring, or all if they are fewer: a text with one of three words stays low even if no other has more. Neither scale
+depends on how many candidates were fetched, so the first ten of a hundred hits are the ten that are asked for. The
+numbers behind this stand in docs/decisions.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 #: the cosine's share; the rest is BM25's
-WEIGHT = 0.4
+WEIGHT = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Of one query: the usual and the best cosine, and what BM25 cannot exceed."""
+    """Of one query: the usual and the best cosine, and a good score of BM25."""
 
     usual: float
     best: float
-    ceiling: float
+    good: float
 
     def cosine(self, score: float) -> float:
         """0 for the usual or less, 1 for the best."""
@@ -30,8 +30,8 @@ class Scale:
         return max(0.0, (score - self.usual) / span) if span > 1e-6 else 0.0
 
     def bm25(self, score: float) -> float:
-        """0 … 1."""
-        return score / self.ceiling if self.ceiling > 0 else 0.0
+        """0 for none of the words; 1, seldom reached, for three of them as often as can be."""
+        return score / self.good if self.good > 0 else 0.0
 
 
 def combined(cosine: Mapping[int, float], bm25: Mapping[int, float], scale: Scale) -> dict[int, float]:

@@ -76,7 +76,7 @@ class Search:
         for query, dense, text in zip(queries, self._dense(queries, wide), texts, strict=True):
             cosine, bm25 = dict(dense[:wide]), dict(self._words(words, text, wide)[:wide])
             usual = float(scan.unit(query[np.newaxis])[0] @ self.view.centroid)
-            scale = hybrid.Scale(usual, max(cosine.values(), default=0.0), words.ceiling(text))
+            scale = hybrid.Scale(usual, max(cosine.values(), default=0.0), words.yardstick(text))
             only_words = [number for number in bm25 if number not in cosine]
             cosine |= self._cosines(query, only_words)
             only_dense = sorted(number for number in cosine if number not in bm25)

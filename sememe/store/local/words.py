@@ -36,6 +36,8 @@ FORM = "1: simple, lower, folded, english stems; title twice, text"
 ANALYZER = "sememe"
 #: Tantivy's k1, and the most that a word's frequency can multiply its weight by
 K1 = 1.2
+#: so many words of a query in a text are as good as words can get
+ENOUGH = 3
 #: words of a query beyond these are not looked at
 TERMS = 1000
 #: bytes that Tantivy collects before it writes a segment
@@ -97,15 +99,16 @@ class Words:
             numbers = self.searcher.fast_field_values("number", [address for _, address in hits])
         return [int(number or 0) for number in numbers]
 
-    def ceiling(self, text: str) -> float:
-        """A score that no text can reach, however often it has all the words of ``text``; 0 without words."""
+    def yardstick(self, text: str) -> float:
+        """The most that `ENOUGH` words of ``text``, or all if it has fewer, could bring on the average: what a good
+        score is for this query. 0 without words."""
         n = self.searcher.num_docs
-        best = 0.0
+        most = []
         for term, times in self._terms(text).items():
             with guarded():
                 frequency = min(self.searcher.doc_freq("text", term), n)
-            best += times * (K1 + 1) * math.log(1 + (n - frequency + 0.5) / (frequency + 0.5))
-        return best
+            most.append(times * (K1 + 1) * math.log(1 + (n - frequency + 0.5) / (frequency + 0.5)))
+        return sum(most) / len(most) * min(len(most), ENOUGH) if most else 0.0
 
     def _terms(self, text: str) -> dict[str, int]:
         """The words of a query with their counts; those that carry no meaning only where there are no others."""
