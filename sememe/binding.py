@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from sememe.store.local.lock import FileLock
 
 NAME = re.compile(r"[a-z0-9_-]+")
+#: what an encoder says of itself that stands elsewhere, or is of this machine and not of the vectors
+NOT_RECIPE = frozenset({"encoder", "dim", "fingerprint", "folder", "threads"})
 #: of this file a folder is known to hold a collection
 MARK = "records.sqlite"
 
@@ -40,7 +42,7 @@ class Binding:
     @classmethod
     def of(cls, encoder: Encoder, *, chunk_size: int, chunk_overlap: int) -> Binding:
         """The binding of a collection that is made now."""
-        recipe = {str(key): str(value) for key, value in encoder.describe().items()}
+        recipe = {str(key): str(value) for key, value in encoder.describe().items() if key not in NOT_RECIPE}
         return cls(encoder.name, encoder.fingerprint, encoder.dim, chunk_size, chunk_overlap, recipe=recipe)
 
     @classmethod

@@ -144,11 +144,14 @@ def verify(session: Session, models: tuple[str, ...], form: str, out: str | None
 
 
 def _catalogued(entry: Entry, own: Installed | None, home: Path) -> dict[str, Any]:
+    from sememe.architectures.families import FAMILIES
     from sememe.models.pull import here
 
     try:
         folder = here(entry.name, home=home)
         state = str(folder) if folder else "to be fetched"
+        if entry.architecture not in FAMILIES:
+            state += f"; this version does not run {entry.architecture}"
     except ModelError as error:
         folder, state = None, f"damaged: {error.what}"
     return {

@@ -32,13 +32,14 @@ PATIENCE = 10.0
 @click.argument("sources", nargs=-1, metavar="[SRC]...")
 @click.option("-c", "--collection", "name", metavar="NAME", help="Search this collection.")
 @options.searching
+@click.option("--min-score", type=float, metavar="X", help="Leave out hits below X, of the score that orders them.")
 @options.reading
 @options.encoding
 @options.formats("json", "jsonl", "csv")
 @options.common
 def command(
-    session: Session, query: str, sources: tuple[str, ...], name: str | None, where: str | None, form: str,
-    out: str | None, **reading: Any,
+    session: Session, query: str, sources: tuple[str, ...], name: str | None, form: str, out: str | None,
+    **how: Any,
 ) -> int:  # fmt: skip
     """Search a collection, or files that were never indexed.
 
@@ -50,35 +51,36 @@ def command(
     target = where_to_search(sources, name, session.settings)
     if isinstance(target, str):
         with session.collection(target) as collection:
-            found = _ask(session, collection, query, where)
+            found = _ask(session, collection, query, how)
     else:
-        found = _directly(session, target, query, where, reading)
+        found = _directly(session, target, query, how)
     with opened(out) as output:
         shown.write(output, found, form, query=query, verbose=session.talk.verbose)
     session.talk.say(shown.footer(found, session.settings.search_mode))
     return 0 if found else NOTHING_FOUND
 
 
-def _ask(session: Session, collection: Collection, query: str, where: str | None) -> Hits:
+def _ask(session: Session, collection: Collection, query: str, how: dict[str, Any]) -> Hits:
     now = session.settings
-    return collection.search(query, now.search_k, mode=now.search_mode, where=where, progress=session.talk.progress())
+    limits = {"where": how["where"], "min_score": how["min_score"]}
+    return collection.search(query, now.search_k, mode=now.search_mode, progress=session.talk.progress(), **limits)
 
 
-def _directly(session: Session, paths: Sequence[str], query: str, where: str | None, reading: dict[str, Any]) -> Hits:
+def _directly(session: Session, paths: Sequence[str], query: str, how: dict[str, Any]) -> Hits:
     """Index into a folder that is gone afterwards, if that is quick."""
-    how = {
-        "text": reading["text"],
-        "id": reading["id_"],
-        "meta": list(reading["meta"]) or None,
-        "glob": reading["glob"],
+    reading = {
+        "text": how["text"],
+        "id": how["id_"],
+        "meta": list(how["meta"]) or None,
+        "glob": how["glob"],
         "progress": session.talk.progress(),
     }
     with tempfile.TemporaryDirectory(prefix="sememe-") as folder, session.collection(Path(folder, "files")) as files:
         if list(paths) == ["-"]:
-            files.add(stdin_items(), progress=how["progress"])
+            files.add(stdin_items(), progress=reading["progress"])
         else:
-            _check_quick(files, paths, how)
-            files.index(list(paths), **how)
+            _check_quick(files, paths, reading)
+            files.index(list(paths), **reading)
         assert files.report is not None
         for note in files.report.notes:
             session.talk.detail(f"note: {printable(note)}")
@@ -91,11 +93,11 @@ def _directly(session: Session, paths: Sequence[str], query: str, where: str | N
         if files.report.skipped:
             skipped = files.report.skipped
             session.talk.warn(f"{counted(len(skipped), 'source')} not searched: {printable(_first(skipped))}")
-        return _ask(session, files, query, where)
+        return _ask(session, files, query, how)
 
 
-def _check_quick(files: Collection, paths: Sequence[str], how: dict[str, Any]) -> None:
-    estimate = files.estimate(list(paths), **how)
+def _check_quick(files: Collection, paths: Sequence[str], reading: dict[str, Any]) -> None:
+    estimate = files.estimate(list(paths), **reading)
     if estimate.seconds > PATIENCE:
         raise UsageError(
             f"to search these files without an index would take about {duration(estimate.seconds)}",

@@ -10,12 +10,14 @@ from functools import partial
 from pathlib import Path
 
 from sememe import settings
-from sememe.architectures.families import build
+from sememe.architectures.families import FAMILIES, build
 from sememe.encoders.contract import Encoder
 from sememe.encoders.recipe import Recipe
 from sememe.encoders.transformer import Identity, TransformerEncoder, item_vectors
+from sememe.errors import ModelError
+from sememe.models.catalogue import lookup
 from sememe.models.layout import Layout
-from sememe.models.pull import open_layout
+from sememe.models.pull import here, is_path, open_layout
 from sememe.models.receipt import fingerprint_files
 from sememe.models.weights import Weights
 from sememe.ops import openvino
@@ -50,6 +52,7 @@ def load_encoder(
     now = settings.load({**flags, "threads": threads, "home": home, "offline": offline})
     chosen = openvino.choose_precision(now.precision)
     asked = name_or_path if isinstance(name_or_path, Path) else now.model
+    _refuse_unknown(asked, now.home)
     layout = open_layout(asked, home=now.home, offline=now.offline, progress=progress)
     with ThreadPoolExecutor(1) as beside:  # reading the tokenizer takes as long as compiling the network
         tokenizer = beside.submit(Tokenizer.load, layout.tokenizer_file)
@@ -59,6 +62,17 @@ def load_encoder(
         network = compile_network(partial(item_vectors, architecture, recipe), precision=chosen, streams=streams)
         identity = Identity(layout.name, _digest(layout, now.home), _details(layout))
         return TransformerEncoder(architecture, network, tokenizer.result(), recipe, identity)
+
+
+def _refuse_unknown(asked: str | Path, home: Path) -> None:
+    """Say that a network cannot be run before its model is fetched, not after."""
+    entry = None if is_path(asked) or here(str(asked), home=home) else lookup(str(asked))
+    if entry is not None and entry.architecture not in FAMILIES:
+        raise ModelError(
+            f"{entry.name} is a network of the kind {entry.architecture}, which this version does not run",
+            why=[("it runs", ", ".join(FAMILIES))],
+            do=[("see which models it runs", "sememe models list")],
+        )
 
 
 def cores() -> int:
