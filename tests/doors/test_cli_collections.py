@@ -228,6 +228,14 @@ def test_modes(on_shelf: Run, mode: str) -> None:
     assert value["hits"][0]["source"] == "notes/keys.md"
 
 
+def test_hits_below_a_score_are_left_out(on_shelf: Run) -> None:
+    ask = ("search", "signing key", "-c", "notes", "--mode", "dense", "--jsonl")
+    scores = [json.loads(line)["score"] for line in on_shelf(*ask).out.splitlines()]
+    ran = on_shelf(*ask, "--min-score", str(scores[1]))
+    assert [json.loads(line)["score"] for line in ran.out.splitlines()] == scores[:2] != scores
+    assert on_shelf(*ask, "--min-score", "1.5").code == 1
+
+
 def test_filters_and_forms(on_shelf: Run, tmp_path: Path) -> None:
     where = ("--where", "subject = 'refund'")
     ran = on_shelf("search", "money", "-c", "notes", *where, "--jsonl")

@@ -274,3 +274,10 @@ def test_a_fingerprint_is_of_the_files_as_they_are_now(tmp_path: Path) -> None:
     before = _open(folder).fingerprint
     _one_weight(folder)
     assert _open(folder).fingerprint != before
+
+
+def test_a_catalogued_network_that_is_not_run_is_refused_before_it_is_fetched(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="of the kind nomic_bert, which this version does not run"):
+        load_encoder("nomic-embed-text-v1.5", home=tmp_path, offline=True)
+    with pytest.raises(MissingModelError, match="not on disk"):
+        load_encoder("bge-small-en-v1.5", home=tmp_path, offline=True)
