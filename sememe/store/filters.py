@@ -211,9 +211,10 @@ def matches(expr: Expr | None, id: str, record: Record) -> bool:
     key = meta_key(expr.field)
     own = {"id": id, "source": record.place.source, "title": record.title, "text": record.text}
     fields: Mapping[str, Any] = own if key is None else record.meta
-    value = fields.get(key or expr.field)
+    name = expr.field if key is None else key
+    value = fields.get(name)
     if expr.op == "exists":
-        return (key or expr.field) in fields
+        return name in fields
     if expr.op == "is null":
         return value is None
     values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
