@@ -120,9 +120,11 @@ def main() -> int:
     print("| --- | ---: | ---: |" + " ---: |" * len(columns))
     results = []
     for name, judged in sets.items():
-        with tempfile.TemporaryDirectory() as folder_name:
-            with Collection(Path(folder_name) / name, encoder=encoder) as collection:
-                results.append(measure(judged, collection))
+        with (
+            tempfile.TemporaryDirectory() as scratch,
+            Collection(Path(scratch) / name, encoder=encoder) as collection,
+        ):
+            results.append(measure(judged, collection))
         cells = " | ".join(f"{results[-1][column]:.4f}" for column in columns)
         print(f"| {name} | {len(judged.items)} | {len(judged.grades)} | {cells} |", flush=True)
     if len(results) > 2:

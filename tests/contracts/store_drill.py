@@ -1,4 +1,4 @@
-"""What the contract test of stores runs on: the adaptors, small records, and a child process that writes until killed."""
+"""What the contract test of stores runs on: adaptors, small records, and a child process that writes until killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An encoder whose vectors can be done in one's head: how often each letter of the alphabet occurs, made unit length."""
+"""An encoder whose vectors can be done in one's head: how often each letter occurs, made unit length."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from tokens_tiny import tiny
 
 from sememe.encoders.contract import check_options
 from sememe.progress import Progress
 from sememe.shapes import Encoded, Vectors
-from tokens_tiny import tiny
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 

@@ -626,9 +626,12 @@ def test_a_killed_run_is_completed_by_the_next(made: Callable[..., Collection], 
 def test_two_runs_at_once(made: Callable[..., Collection], notes: Path) -> None:
     with made() as one:
         one.index(notes)
-        with one.store.writing(), made(timeout=0.05) as two:
+        (notes / "a.txt").write_text("something new")
+        second = Letters()
+        with one.store.writing(), made(timeout=0.05, encoder=second) as two:
             with pytest.raises(LockedError) as caught:
                 two.index(notes)
+            assert second.encoded == []  # it waits before it works, not after
             assert f"process {os.getpid()}" in str(caught.value)
             # Reading goes on.
             assert two.search("foxes", 1)[0].title == "Foxes"

@@ -168,6 +168,9 @@ def test_nesting_has_an_end() -> None:
         ("x", [True, [False, True]], [False, 1, "yes", None]),
         ('x != "a"', ["b", None, 1, ["b"]], ["a", ["a", "b"]]),
         ("x > 1", [2, 1.5, [0, 3]], [1, "2", None, True]),
+        ("x >= 2", [2, 2.0, 3], [1]),
+        ("x <= 2", [2, 2.0, 1], [3]),
+        ("x < 2", [1], [2]),
         ('x < "b"', ["a", "B"], ["b", 1, None]),
         ("x < true", [False], [True, 0]),
         ("x is null", [None], ["", 0, [], [None]]),
@@ -301,8 +304,12 @@ def test_a_quoted_text_is_that_text(value: str, field: str) -> None:
         assert parse(f"`{field}` = 1") == Test(field, "=", 1)
 
 
+TOKENS = st.sampled_from(["a", "and", "(", ")", "not", "=", "1", "'x'", "in", ",", "like"])
+WRITTEN = st.text(max_size=30) | st.lists(TOKENS).map(" ".join)
+
+
 @settings(max_examples=300)
-@given(st.text(max_size=30) | st.lists(st.sampled_from(["a", "and", "(", ")", "not", "=", "1", "'x'", "in", ",", "like"])).map(" ".join))  # fmt: skip
+@given(WRITTEN)
 def test_any_text_is_a_filter_or_an_error(written: str) -> None:
     try:
         expr = parse(written)

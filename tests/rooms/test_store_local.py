@@ -462,10 +462,37 @@ def test_dying_while_the_words_catch_up(folder: Path, moment: str, monkeypatch: 
         monkeypatch.undo()
         store._wrote = False
     with open_store(folder) as store:
+        store.catch_up()
+        assert store.verify().checked["words"] == 8  # before any search could find it wanting and make it anew
         assert found(store) == {"i003", "i004", "i006", "i007", "i008", "i009"}
         assert found(store, "boats") == {"x", "i005"}
-        assert store.verify().checked["words"] == 8
         assert store.verify().ok
+
+
+@pytest.mark.parametrize("moment", ["before", "while opening"])
+def test_a_reader_that_was_overtaken_asks_again(folder: Path, moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sememe.store.local import words
+
+    def move_on() -> None:
+        monkeypatch.undo()
+        with open_store(folder) as writer:
+            writer.delete(ids(5))  # and the index follows when it is closed
+
+    with open_store(folder) as reader, reader._database.reading() as connection:
+        assert reader._view(connection).state.live == 10
+        if moment == "before":
+            move_on()
+        else:
+            real = words._opened
+
+            def opened(where: Path) -> Any:
+                move_on()
+                return real(where)
+
+            monkeypatch.setattr(words, "_opened", opened)
+        with pytest.raises(words.Ahead):
+            words.open_words(folder / "words", reader._words_lock, connection, writable=True)
+        assert found(reader) == set(ids(5, 5))
 
 
 def test_words_of_a_row_that_is_not_there_are_never_believed(folder: Path) -> None:
