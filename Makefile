@@ -26,8 +26,8 @@ lint: $(VENV)/.dev     ## style, format, types, floors; all of them, whichever f
 oracle: $(ORACLE)/.ready   ## compare with torch, transformers and sentence-transformers, in a room of their own
 	@$(ORACLE)/bin/python tests/oracle/make_golden.py --check
 
-bench: $(VENV)/.dev    ## what is timed, with the figures of this run
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: $(ORACLE)/.ready    ## what is timed, with the figures of this run, peers beside it
+	@for script in benchmarks/*.py; do echo "== $$script"; $(ORACLE)/bin/python $$script || exit 1; done
 
 torture: $(VENV)/.dev  ## the long tests: kill -9, two writers, large inputs
 	@$(BIN)/python -m pytest -q -m slow

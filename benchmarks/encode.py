@@ -1,11 +1,11 @@
 """How fast texts become vectors, beside sentence-transformers and ONNX Runtime, on the same texts in one run.
 
-    python benchmarks/encode.py --model FOLDER [--data FOLDER] [--rounds 5]
+    python benchmarks/encode.py [--model FOLDER] [--data FOLDER] [--rounds 5]
 
-FOLDER is all-MiniLM-L6-v2 in the sentence-transformers layout. Each contender lives in a process of its own, loaded
-once; the rounds go around all of them in turn, so that a machine whose speed drifts drifts for all. Every contender
-gets two threads and, if it has one, its best batch size, found first. Needs torch, sentence-transformers, onnxruntime
-and onnx beside sememe; a contender whose packages are missing is named and left out.
+The model is all-MiniLM-L6-v2, from its folder or from where sememe keeps it. Each contender lives in a process of its
+own, loaded once; the rounds go around all of them in turn, so that a machine whose speed drifts drifts for all. Every
+contender gets two threads and, if it has one, its best batch size, found first. Needs torch, sentence-transformers,
+onnxruntime, onnx and onnxscript beside sememe; a contender whose packages are missing is named and left out.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from sememe import settings
+from sememe.models.catalogue import DEFAULT
+from sememe.models.pull import resolve
 
 THREADS = 2
 CONTENDERS = ("sememe-bf16", "sememe-f32", "st-f32", "st-bf16", "ort-f32", "ort-int8")
@@ -231,7 +235,7 @@ def throughput(contenders: list[Contender], texts: list[str], rounds: int) -> di
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True)
+    parser.add_argument("--model")
     parser.add_argument("--data", default=os.environ.get("SEMEME_DATA", "../shared/data"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="*", default=list(CONTENDERS))
@@ -240,24 +244,25 @@ def main() -> None:
     if options.work:
         work(options.work, options.model)
         return
+    model = options.model or str(resolve(DEFAULT, home=settings.load().home))
     data = Path(options.data)
     if not data.is_dir():
         sys.exit(f"no data in {data}: say --data FOLDER")
     texts = passages(data, 1000)
     machine = platform.processor() or platform.machine()
     print(f"{machine}, {THREADS} threads, {len(texts)} passages, {options.rounds} rounds")
-    contenders = start(options.only, options.model)
+    contenders = start(options.only, model)
     for contender in contenders:
         tune(contender, texts[:300])
     report(contenders, texts, options.rounds)
     for contender in contenders:
         contender.close()
-    memory(options.model, passages(data, 10_000), [c.name for c in contenders])
+    memory(model, passages(data, 10_000), [c.name for c in contenders])
 
 
 def report(contenders: list[Contender], texts: list[str], rounds: int) -> None:
     rates = throughput(contenders, texts, rounds)
-    ordered = throughput(contenders, sorted(texts, key=len), rounds)
+    ordered = throughput(contenders, sorted(texts, key=len), 2)
     queries = [text[:60] for text in texts[:50]]
     latency = {c.name: statistics.median(c.order([[q] for q in queries])["seconds"]) for c in contenders}
     vectors = reference(contenders, texts)
@@ -272,7 +277,7 @@ def report(contenders: list[Contender], texts: list[str], rounds: int) -> None:
             f"{statistics.median(rate):.0f} ({min(rate):.0f}-{max(rate):.0f})",
             ratio(rate, base),
             ratio(rate, half),
-            ratio(rate, ordered[name]),
+            f"{statistics.median(rate) / statistics.median(ordered[name]):.2f}",
             f"{latency[name] * 1000:.1f}",
             vectors.get(name, ""),
         ]
