@@ -23,7 +23,7 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
-from sememe.collection import Collection
+from sememe.collection.collection import Collection
 from sememe.encoders.load import load_encoder
 from sememe.shapes import Item, Place
 

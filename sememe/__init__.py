@@ -15,7 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sememe.collection import Collection
+    from sememe.collection.collection import Collection
     from sememe.encoders.embed import embed
     from sememe.encoders.load import load_encoder
     from sememe.errors import SememeError
@@ -29,7 +29,7 @@ _ROOM_OF = {
     "embed": "sememe.encoders.embed",
     "load_encoder": "sememe.encoders.load",
     "similarity": "sememe.space.similarity",
-    "Collection": "sememe.collection",
+    "Collection": "sememe.collection.collection",
     "Hits": "sememe.shapes",
     "SememeError": "sememe.errors",
 }

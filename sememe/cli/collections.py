@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from sememe import binding
 from sememe.cli import options
 from sememe.cli.output import opened, printable, table
 from sememe.cli.session import Session
 from sememe.cli.sources import is_path, no_collection
+from sememe.collection import binding
 from sememe.errors import DamagedError, SememeError
 from sememe.progress import amount
 

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sememe import binding
 from sememe.cli import options
 from sememe.cli.hits import lines
 from sememe.cli.output import Output, opened
 from sememe.cli.session import Session
+from sememe.collection import binding
 from sememe.errors import MismatchError
 from sememe.progress import amount
 from sememe.shapes import Hits, Item, Place
 
 if TYPE_CHECKING:
-    from sememe.collection import Collection
+    from sememe.collection.collection import Collection
 
 #: the collection that the demo keeps; the name is unlikely to be anybody's own
 NAME = "sememe-sample"

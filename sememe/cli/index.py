@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sememe.binding import Binding, remove
 from sememe.cli import options
 from sememe.cli.failures import PARTLY
 from sememe.cli.output import opened, printable
 from sememe.cli.session import Session
 from sememe.cli.sources import existing, stdin_items
 from sememe.cli.talk import counted, duration
+from sememe.collection.binding import Binding, remove
 from sememe.errors import DataError, LockedError, MissingError, UsageError
 from sememe.progress import amount
 from sememe.shapes import Skipped
 
 if TYPE_CHECKING:
-    from sememe.collection import Collection
-    from sememe.indexing import Report
+    from sememe.collection.collection import Collection
+    from sememe.collection.indexing import Report
 
 
 @click.command("index")
@@ -104,7 +104,7 @@ def _say_encoder(session: Session, collection: Collection) -> None:
 
 def _anew(collection: Collection) -> Collection:
     """An empty collection, never made, that stands for ``collection`` when it is rebuilt."""
-    from sememe.collection import Collection
+    from sememe.collection.collection import Collection
     from sememe.store.local.store import open_store
 
     encoder = collection.asked

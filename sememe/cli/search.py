@@ -20,7 +20,7 @@ from sememe.errors import DataError, UsageError
 from sememe.progress import amount
 
 if TYPE_CHECKING:
-    from sememe.collection import Collection
+    from sememe.collection.collection import Collection
     from sememe.shapes import Hits
 
 #: files are searched without an index when that takes less than about so many seconds

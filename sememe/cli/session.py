@@ -10,7 +10,7 @@ from sememe.cli.talk import Talk
 from sememe.settings import Settings
 
 if TYPE_CHECKING:
-    from sememe.collection import Collection
+    from sememe.collection.collection import Collection
     from sememe.encoders.contract import Encoder
 
 
@@ -36,7 +36,7 @@ class Session:
 
     def collection(self, name: str | Path) -> Collection:
         """The collection ``name``, with its own encoder; with ``-m`` that one, which must be the same."""
-        from sememe.collection import Collection
+        from sememe.collection.collection import Collection
 
         asked = self.settings.model if self.settings.origins["model"] == "flag" else None
         return Collection(name, encoder=asked, settings=self.settings)

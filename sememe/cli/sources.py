@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sememe.binding import NAME, names
 from sememe.cli.output import printable
+from sememe.collection.binding import NAME, names
 from sememe.errors import DataError, UsageError
 from sememe.settings import Settings
 from sememe.shapes import Item, Place, content_hash

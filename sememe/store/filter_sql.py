@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from sememe.errors import UsageError
 from sememe.shapes import Scalar
-from sememe.store.filters import BUILT_IN, And, Expr, Not, Test, kind_of, meta_key, tests
+from sememe.store.filter_tree import BUILT_IN, And, Expr, Not, Test, kind_of, meta_key, tests
 
 Sql = tuple[str, list[Scalar]]
 

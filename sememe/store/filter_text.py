@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from sememe.errors import UsageError
 from sememe.shapes import Scalar
-from sememe.store.filters import COMPARISONS, MAX_DEPTH, And, Expr, Not, Or, Test, build
+from sememe.store.filter_tree import COMPARISONS, MAX_DEPTH, And, Expr, Not, Or, Test, build
 
 _TOKEN = re.compile(
     r"""\s*(?:

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sememe import binding, settings
+from sememe import settings
 from sememe.cli import failures, hits, output, sources, talk
+from sememe.collection import binding
 from sememe.errors import DataError, SememeError, UsageError
 from sememe.shapes import Hits, Place, Record
 

@@ -29,8 +29,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests import tiny_bert  # noqa: E402
-from tests.oracle.stored import (  # noqa: E402
+from tests import tiny_bert
+from tests.oracle.stored import (
     FOLDERS,
     GOLDEN,
     MINILM_TEXTS,

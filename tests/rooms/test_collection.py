@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from letters import Letters
 
-from sememe import binding, indexing
-from sememe.collection import Collection
+from sememe.collection import binding, indexing
+from sememe.collection.collection import Collection
+from sememe.collection.indexing import chunk_id
 from sememe.errors import DataError, LockedError, MismatchError, StoreError, UsageError
-from sememe.indexing import chunk_id
 from sememe.settings import load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -575,8 +575,8 @@ WORKER = """
     from pathlib import Path
     sys.path.insert(0, sys.argv[1])
     from letters import Letters
-    from sememe import indexing
-    from sememe.collection import Collection
+    from sememe.collection import indexing
+    from sememe.collection.collection import Collection
     indexing.BATCH = 7
     collection = Collection(Path(sys.argv[2]), encoder=Letters())
     print("ready", flush=True)

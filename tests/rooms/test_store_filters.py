@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from sememe.errors import UsageError
 from sememe.shapes import Place, Record
 from sememe.store.filter_sql import check_fields, compile_filter
-from sememe.store.filters import And, Expr, Not, Or, Test, matches, parse
+from sememe.store.filter_tree import And, Expr, Not, Or, Test
+from sememe.store.filters import matches, parse
 from sememe.store.local.view import COLUMNS, row_of
 
 

@@ -23,6 +23,7 @@ from sememe.shapes import Hits, Record, Vectors
 from sememe.store import filters
 from sememe.store.contract import Health
 from sememe.store.filter_sql import Sql, check_fields, compile_filter
+from sememe.store.filter_tree import Expr
 from sememe.store.local import database, vector_file, words, writing
 from sememe.store.local.lock import FileLock
 from sememe.store.local.search import Search
@@ -251,7 +252,7 @@ class LocalStore:
             raise UsageError(f"{len(queries)} query vectors came with {len(words or ())} query texts")
         return queries, words or ()
 
-    def _asked(self, ask: Callable[[Search], T], expr: filters.Expr | None) -> T:
+    def _asked(self, ask: Callable[[Search], T], expr: Expr | None) -> T:
         """``ask`` on one consistent state, again on a newer one where another process was faster."""
         mended = False
         for attempt in range(TRIES):
@@ -291,7 +292,7 @@ class LocalStore:
         self._words = None
         words.rebuild(self.folder / words.FOLDER, self._words_lock, connection)
 
-    def _compiled(self, connection: sqlite3.Connection, expr: filters.Expr | None) -> Sql | None:
+    def _compiled(self, connection: sqlite3.Connection, expr: Expr | None) -> Sql | None:
         if expr is None:
             return None
         known: dict[str, set[str]] = {}

@@ -16,7 +16,7 @@ import numpy as np
 
 from sememe.errors import DataError, UsageError
 from sememe.shapes import Record, Scalar, Vectors
-from sememe.store.filters import kind_of, storable
+from sememe.store.filter_tree import kind_of, storable
 from sememe.store.local import vector_file
 from sememe.store.local.view import COLUMNS, row_of, state_of
 

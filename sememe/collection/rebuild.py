@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sememe.binding import Binding
+from sememe.collection.binding import Binding
+from sememe.collection.refresh import Stamp, under
 from sememe.errors import SememeError, StoreError
 from sememe.progress import Progress
-from sememe.refresh import Stamp, under
 from sememe.store.local.store import LocalStore, open_store
 
 if TYPE_CHECKING:
-    from sememe.collection import Collection
+    from sememe.collection.collection import Collection
+    from sememe.collection.indexing import Report
     from sememe.encoders.contract import Encoder
-    from sememe.indexing import Report
     from sememe.readers.source import ReadOptions
 
 FOLDER = "rebuild"

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sememe.indexing import pieces_of
+from sememe.collection.indexing import pieces_of
 from sememe.readers.read import read
 from sememe.readers.source import ReadOptions, Source
 
 if TYPE_CHECKING:
-    from sememe.binding import Binding
+    from sememe.collection.binding import Binding
+    from sememe.collection.refresh import Plan
     from sememe.encoders.contract import Encoder
-    from sememe.refresh import Plan
 
 #: files that are looked into, and bytes of these, at most
 FILES, BYTES = 24, 4_000_000

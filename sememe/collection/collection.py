@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sememe import settings as places
-from sememe.binding import Binding, catalogued_dim, existing, folder_of, is_collection, short
+from sememe.collection.binding import Binding, catalogued_dim, existing, folder_of, is_collection, short
 from sememe.errors import StoreError, UsageError
 from sememe.progress import SILENT, Progress
 from sememe.shapes import Hits, Record
 
 if TYPE_CHECKING:
+    from sememe.collection.estimate import Estimate
+    from sememe.collection.indexing import Report
+    from sememe.collection.refresh import Stamp
     from sememe.encoders.contract import Encoder
-    from sememe.estimate import Estimate
-    from sememe.indexing import Report
     from sememe.readers.source import ReadOptions
-    from sememe.refresh import Stamp
     from sememe.settings import Settings
     from sememe.store.contract import Health
     from sememe.store.local.store import LocalStore
@@ -206,7 +206,7 @@ class Collection:
         reading = items_from(value, _options(text, id, meta), name="data")
         shown = progress or SILENT
         store, encoder = self._made(progress), self.encoder(progress)
-        from sememe.indexing import Indexer, Tally
+        from sememe.collection.indexing import Indexer, Tally
 
         tally = Tally()
         with store.writing(), shown.phase("index", total=len(reading.items), unit="items") as phase:
@@ -235,13 +235,13 @@ class Collection:
             DataError: a path does not exist, or the columns of a named file are not clear.
             LockedError: another process is writing.
         """
-        from sememe.indexing import Indexer, Tally
+        from sememe.collection.indexing import Indexer, Tally
+        from sememe.collection.refresh import plan
         from sememe.readers.walk import walk
-        from sememe.refresh import plan
 
         options, listed = _options(text, id, meta), _paths(paths)
         if rebuild and self.exists:
-            from sememe.rebuild import rebuild as rebuilt
+            from sememe.collection.rebuild import rebuild as rebuilt
 
             self.report = rebuilt(self, listed, options, glob=glob, progress=progress)
             return self.report
@@ -271,9 +271,9 @@ class Collection:
         progress: Progress | None = None,
     ) -> Estimate:
         """What `index` would have to do now, judged by a sample; nothing is written."""
-        from sememe.estimate import estimate
+        from sememe.collection.estimate import estimate
+        from sememe.collection.refresh import plan
         from sememe.readers.walk import walk
-        from sememe.refresh import plan
 
         options, listed = _options(text, id, meta), _paths(paths)
         found = walk(listed, glob=glob)
@@ -366,7 +366,7 @@ class Collection:
     # --- the inside --------------------------------------------------------------------------------------------------
 
     def _stamps(self) -> dict[str, Stamp]:
-        from sememe.refresh import Stamp
+        from sememe.collection.refresh import Stamp
 
         return {name: Stamp.parse(text) for name, text in self.store.sources().items()}
 

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from sememe.collection.refresh import Plan, Stamp
 from sememe.progress import Phase
 from sememe.readers.read import read
 from sememe.readers.source import Reading, ReadOptions
-from sememe.refresh import Plan, Stamp
 from sememe.shapes import Chunk, Item, Record, Skipped, Vectors, content_hash
 from sememe.tokens.chunks import chunk_many
 
 if TYPE_CHECKING:
-    from sememe.binding import Binding
+    from sememe.collection.binding import Binding
     from sememe.encoders.contract import Encoder
     from sememe.store.contract import Store
     from sememe.tokens.tokenizer import Tokenizer
