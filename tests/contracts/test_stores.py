@@ -3,9 +3,7 @@ what a failed call, another process or a killed one may leave behind."""
 
 from __future__ import annotations
 
-import random
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -21,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from kill_drill import survive
 from store_drill import ADAPTORS, DIM, WORDS, record, text_of, vector_of, vectors
 
 from sememe.errors import DataError, SememeError, UsageError
@@ -506,50 +505,11 @@ def _child(adaptor: str, folder: Path, first: int) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9 here")
 def test_what_was_acknowledged_survives_kill_nine(adaptor: str, tmp_path: Path) -> None:
-    chance = random.Random(2)
-    folder = tmp_path / "store"
-    known: dict[str, int] = {}
-    acknowledged = 0
-    for turn in range(10):
-        with _child(adaptor, folder, 1_000_000 * turn) as child:
-            assert child.stdout is not None
-            lines = [child.stdout.readline() for _ in range(chance.randrange(2, 30))]
-            time.sleep(chance.random() * 0.01)  # anywhere inside of a call
-            child.send_signal(signal.SIGKILL)
-            lines += child.stdout.readlines()
-        maybe = set()
-        for line in lines:
-            if not line.endswith("\n"):
-                continue
-            verb, *words = line.split()
-            if verb == "put":
-                acknowledged += 1
-                for word in words:
-                    id, _, number = word.partition("=")
-                    known[id] = int(number)
-                    maybe.discard(id)
-            else:
-                # The last delete may have happened without being acknowledged.
-                (maybe.add if verb == "dropping" else maybe.discard)(words[0])
-                known.pop(words[0], None) if verb == "dropped" else None
-        store = ADAPTORS[adaptor](folder)
-        assert store.verify().ok
-        for id, number in known.items():
-            (kept,) = store.get([id])
-            if kept is None:
-                assert id in maybe
-                continue
-            # Either what was acknowledged, or what the killed call had committed before it could say so.
-            now = int(str(kept.meta["number"]))
-            assert now >= number
-            assert kept.text == text_of(now)
-            assert store.vectors([id])[0].tolist() == vector_of(now).tolist()
-        known = {id: int(str(kept.meta["number"])) for id in store.ids() if (kept := store.get([id])[0])}
-        (hits,) = store.search(None, 1000, words=["river"], mode="words")
-        assert set(hits.ids) == {id for id, number in known.items() if "river" in text_of(number).split()}
-        store.close()
-    assert acknowledged > 20
+    cut = survive(adaptor, tmp_path / "store", kills=20, seed=2, longest=0.15)  # `make torture` does it 300 times
+    assert sum(cut.values()) == 20
+    assert len(cut) >= 3
 
 
 def test_readers_see_whole_states_while_another_process_writes(adaptor: str, tmp_path: Path) -> None:

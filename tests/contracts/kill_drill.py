@@ -1,0 +1,201 @@
+"""A child that changes a store until it is killed, and a parent that knows what must be there afterwards.
+
+The child says what it is about to do before each call and that it is done after it. So whatever moment the kill comes
+at, the store must hold exactly what it held before the unfinished call, or exactly what it would hold after it. The
+calls follow from a seed; the moments of the kills follow from it as far as the machine lets them.
+
+A nursery imports everything once and forks a child for each kill: several kills a second instead of two.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from store_drill import ADAPTORS, DIM, WORDS, record, text_of, vector_of
+
+from sememe.store.contract import Store
+
+HERE = Path(__file__).parent
+
+#: what the child does, and how often each
+CALLS = {"put": 12, "delete": 4, "forget": 2, "compact": 2, "words": 4, "reopen": 1, "repair": 1, "rebuild": 1}
+
+
+@dataclass
+class Contents:
+    """What a store holds: the number that each id's text and vector are made of, and the sources that are complete."""
+
+    numbers: dict[str, int] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+
+    def after(self, call: dict[str, Any] | None) -> Contents:
+        """The contents once ``call`` is done."""
+        if call is None:
+            return self
+        numbers, sources = dict(self.numbers), dict(self.sources)
+        if call["verb"] == "rebuild":
+            return Contents(dict(call["rows"]), {})
+        for id in call.get("drop", []):
+            numbers.pop(id, None)
+        for source in call.get("forget", []):
+            sources.pop(source, None)
+            numbers = {id: n for id, n in numbers.items() if source_of(n) != source}
+        return Contents(numbers | call.get("rows", {}), sources | call.get("stamp", {}))
+
+
+def source_of(number: int) -> str:
+    return f"s{number % 7}"
+
+
+def next_call(chance: random.Random, first: int) -> dict[str, Any]:
+    """One call with everything that it needs, as JSON values; ``first`` is the first number that was never used."""
+    verb = chance.choices(list(CALLS), list(CALLS.values()))[0]
+    call: dict[str, Any] = {"verb": verb}
+    if verb in ("put", "rebuild"):
+        n = chance.choice([1, 5, 20, 60])
+        call["rows"] = {f"i{id}": first + i for i, id in enumerate(chance.sample(range(150), n))}
+    if verb == "put":
+        call["drop"] = [f"i{id}" for id in chance.sample(range(150), 3) if f"i{id}" not in call["rows"]]
+        call["stamp"] = {source_of(first): str(first)}
+    if verb == "delete":
+        call["drop"] = [f"i{id}" for id in chance.sample(range(150), chance.choice([1, 10, 100]))]
+    if verb == "forget":
+        call["forget"] = [source_of(chance.randrange(7))]
+    return call
+
+
+def do(call: dict[str, Any], store: Store, adaptor: str, folder: Path) -> Store:
+    """Do what ``next_call`` thought of."""
+    rows: dict[str, int] = call.get("rows", {})
+    kept = [record(text_of(n), source=source_of(n), number=n) for n in rows.values()]
+    vectors = np.stack([vector_of(n) for n in rows.values()]) if rows else np.empty((0, DIM), np.float32)
+    match call["verb"]:
+        case "put":
+            store.put(list(rows), vectors, kept, drop=call["drop"], sources=call["stamp"])
+        case "delete" | "forget":
+            store.delete(call.get("drop", []), sources=call.get("forget", []))
+        case "compact":
+            store.compact()
+        case "repair":
+            store.repair()
+        case "words":
+            store.search(None, 3, words=["river"], mode="words")
+        case "reopen":
+            store.close()
+            return ADAPTORS[adaptor](folder)
+        case "rebuild":
+            beside = folder.with_name(f"{folder.name}-beside-{min(rows.values())}")
+            with ADAPTORS[adaptor](beside) as fresh:  # type: ignore[attr-defined]
+                fresh.put(list(rows), vectors, kept)
+            store.adopt(beside)  # type: ignore[attr-defined]
+    return store
+
+
+def change_until_killed(adaptor: str, folder: Path, seed: str, first: int) -> None:
+    chance = random.Random(seed)
+    store = ADAPTORS[adaptor](folder)
+    while True:
+        call = next_call(chance, first)
+        print("try", json.dumps(call), flush=True)
+        store = do(call, store, adaptor, folder)
+        print("done", flush=True)
+        first += len(call.get("rows", {}))
+
+
+def nursery(adaptor: str, folder: Path) -> None:
+    """For each line "seed first" of standard input a child; says when it is over."""
+    import tantivy
+
+    import sememe.store.local.care
+    import sememe.store.local.store
+
+    assert tantivy and sememe
+    for line in sys.stdin:
+        seed, first = line.split()
+        pid = os.fork()
+        if not pid:
+            print("child", os.getpid(), flush=True)
+            try:
+                change_until_killed(adaptor, folder, seed, int(first))
+            finally:
+                sys.stdout.flush()
+                os._exit(1)  # with the traceback of whatever ended it on standard error
+        _, status = os.waitpid(pid, 0)
+        print(f"\nover {os.waitstatus_to_exitcode(status)}", flush=True)
+
+
+def survive(adaptor: str, folder: Path, *, kills: int, seed: int, longest: float) -> Counter[str]:
+    """Kill so many children, look after each; says how often each call was cut off.
+
+    Args:
+        longest: seconds after which a child is killed at the latest.
+    """
+    chance = random.Random(seed)
+    contents, first = Contents(), 0
+    cut: Counter[str] = Counter()
+    with subprocess.Popen(
+        [sys.executable, str(Path(__file__)), adaptor, str(folder)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE.parents[1],
+        env={"PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE)])},
+    ) as house:  # fmt: skip
+        assert house.stdin is not None
+        assert house.stdout is not None
+        for turn in range(kills):
+            house.stdin.write(f"{seed}.{turn} {first}\n")
+            house.stdin.flush()
+            verb, pid = house.stdout.readline().split()
+            assert verb == "child"
+            time.sleep(chance.random() * longest)
+            os.kill(int(pid), signal.SIGKILL)
+            pending: dict[str, Any] | None = None
+            while not (line := house.stdout.readline()).startswith("over"):
+                if line.startswith("try") and line.endswith("}\n"):
+                    pending = json.loads(line[4:])
+                    first += len(pending.get("rows", {}))
+                elif line == "done\n":
+                    contents, pending = contents.after(pending), None
+            assert line == f"over {-signal.SIGKILL}\n", f"seed {seed}, turn {turn}: the child ended by itself"
+            cut[pending["verb"] if pending else "between"] += 1
+            contents = _looked_at(adaptor, folder, contents, pending, f"seed {seed}, turn {turn}")
+        house.stdin.close()
+    return cut
+
+
+def _looked_at(adaptor: str, folder: Path, before: Contents, pending: dict[str, Any] | None, when: str) -> Contents:
+    """All of the store compared with what may be in it; says which it is."""
+    store = ADAPTORS[adaptor](folder)
+    try:
+        health = store.verify()
+        assert health.ok, (when, pending, health)
+        ids = store.ids()
+        kept = store.get(ids)
+        numbers = {id: int(str(one.meta["number"])) for id, one in zip(ids, kept, strict=True) if one}
+        there = Contents(numbers, dict(store.sources()))
+        assert there in (before, before.after(pending)), (when, pending)
+        assert store.count() == len(ids)
+        for id, one, vector in zip(ids, kept, store.vectors(ids), strict=True):
+            assert one == record(text_of(numbers[id]), source=source_of(numbers[id]), number=numbers[id]), when
+            assert vector.tolist() == vector_of(numbers[id]).tolist(), when
+        word = WORDS[len(ids) % len(WORDS)]
+        (hits,) = store.search(None, 1000, words=[word], mode="words")
+        assert set(hits.ids) == {id for id, n in numbers.items() if word in text_of(n).split()}, when
+        (hits,) = store.search(np.ones((1, DIM), np.float32), 1000, mode="dense")
+        assert set(hits.ids) == set(ids), when
+        return there
+    finally:
+        store.close()
+
+
+if __name__ == "__main__":
+    nursery(sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,22 @@
+"""kill -9 at any moment of any change: what was acknowledged is there, what was not is there whole or not at all."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from kill_drill import CALLS, survive
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9 here")]
+
+
+@pytest.mark.parametrize(("kills", "longest"), [(150, 0.05), (150, 0.5)])
+def test_nothing_acknowledged_is_lost(
+    kills: int, longest: float, tmp_path: Path, seed: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut = survive("local", tmp_path / "store", kills=kills, seed=seed, longest=longest)
+    with capsys.disabled():
+        print("cut off:", dict(cut))
+    assert sum(cut.values()) == kills
+    assert len(set(cut) & set(CALLS)) >= 4  # or the test does not reach what it is for
