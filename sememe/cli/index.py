@@ -163,7 +163,7 @@ def skipped_list(session: Session, name: str, skipped: Sequence[Skipped]) -> str
     if not skipped:
         return None
     reasons = Counter(one.reason for one in skipped)
-    summary = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common(3)) + (" …" if len(reasons) > 3 else "")
+    summary = "; ".join(f"{n} × {reason}" for reason, n in reasons.most_common(3)) + (" …" if len(reasons) > 3 else "")
     path = Path(f"{name}.skipped.csv")
     try:
         with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
