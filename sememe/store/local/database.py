@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sememe.errors import DamagedError, LockedError, StoreError
+from sememe.store.local.seals import STATE_SEAL, manifest_seal, seal_of
 
 FILE = "records.sqlite"
 APPLICATION_ID = 0x53454D45  # "SEME"
@@ -51,6 +52,18 @@ MIGRATIONS = (
     CREATE TABLE quarantine (
         id TEXT NOT NULL, source TEXT NOT NULL, title TEXT NOT NULL, meta TEXT NOT NULL, text TEXT NOT NULL
     );
+    """,
+    f"""
+    -- checksums over records and state (sememe.store.local.seals), and why a record was set aside
+    ALTER TABLE records ADD COLUMN seal INTEGER NOT NULL DEFAULT 0;
+    UPDATE records SET seal = seal_of(
+        number, id, source, first, last, unit, title, item, span_start, span_end, hash, meta, text
+    );
+    ALTER TABLE state ADD COLUMN seal INTEGER NOT NULL DEFAULT 0;
+    CREATE TRIGGER state_made AFTER INSERT ON state BEGIN UPDATE state SET seal = {STATE_SEAL}; END;
+    CREATE TRIGGER state_changed AFTER UPDATE OF change, slots, live, vectors, log_from ON state
+        BEGIN UPDATE state SET seal = {STATE_SEAL}; END;
+    UPDATE state SET change = change;
     """,
 )
 
@@ -142,6 +155,7 @@ def _connect(uri: str) -> sqlite3.Connection:
 
 def create(path: Path, manifest: dict[str, str], vectors: str) -> None:
     """Make a new file with all migrations. ``manifest`` maps keys to JSON."""
+    manifest = {**manifest, "seal": str(manifest_seal(manifest))}
     with explained(path):
         connection = sqlite3.connect(path, isolation_level=None)
         try:
@@ -151,7 +165,7 @@ def create(path: Path, manifest: dict[str, str], vectors: str) -> None:
             migrate(connection)
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany("INSERT INTO manifest VALUES (?, ?)", manifest.items())
-            connection.execute("INSERT INTO state VALUES (0, 0, 0, ?, 0)", [vectors])
+            connection.execute("INSERT INTO state VALUES (0, 0, 0, ?, 0, 0)", [vectors])
             connection.execute("COMMIT")
         finally:
             connection.close()
@@ -168,12 +182,16 @@ def check(connection: sqlite3.Connection, path: Path) -> int:
             why=[("its form", str(version)), ("known here", f"up to {len(MIGRATIONS)}")],
             do=[("upgrade", "pip install -U sememe")],
         )
+    manifest = dict(connection.execute("SELECT key, value FROM manifest"))
+    if "seal" in manifest and manifest["seal"] != str(manifest_seal(manifest)):
+        raise _damaged(path, "the manifest is not what was written")
     return version
 
 
 def migrate(connection: sqlite3.Connection) -> None:
     """Apply the migrations that are missing, each in its own transaction."""
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    connection.create_function("seal_of", -1, seal_of, deterministic=True)
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
         connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
 
@@ -189,12 +207,12 @@ def explained(path: Path) -> Iterator[None]:
             raise LockedError(f"{path} is locked by another program", why=[said]) from error
         if "readonly" in said:
             raise StoreError(f"{path} cannot be written", why=[("because", said)]) from error
-        if "malformed" in said:
+        if any(word in said for word in ("malformed", "no such", "decode to UTF-8", "already exists")):
             raise _damaged(path, said) from error
         raise StoreError(
             f"{path.parent.name}: nothing was changed", why=[("because", said), ("file", str(path))]
         ) from error
-    except sqlite3.DatabaseError as error:
+    except sqlite3.Error as error:
         raise _damaged(path, str(error)) from error
     except OSError as error:
         raise StoreError(
@@ -208,4 +226,4 @@ def explained(path: Path) -> Iterator[None]:
 
 def _damaged(path: Path, said: str) -> DamagedError:
     remedy = "restore the collection's folder from a copy"
-    return DamagedError(f"{path} is damaged", why=[("SQLite says", said)], do=[remedy])
+    return DamagedError(f"{path} is damaged", why=[("because", said)], do=[remedy])

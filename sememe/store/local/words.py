@@ -27,12 +27,15 @@ from pathlib import Path
 from typing import Any
 
 from sememe.errors import StoreError
+from sememe.store.local import index_files, seals
+from sememe.store.local.index_files import Unusable as Unusable
 from sememe.store.local.lock import FileLock
+from sememe.store.local.view import COLUMNS
 
 FOLDER = "words"
 STATE = "synced.json"
 #: what an index was made by; another value means: make it anew
-FORM = "1: simple, lower, folded, english stems; title twice, text"
+FORM = "2: simple, lower, folded, english stems; title twice, text; files with checksums"
 ANALYZER = "sememe"
 #: Tantivy's k1, and the most that a word's frequency can multiply its weight by
 K1 = 1.2
@@ -42,6 +45,8 @@ ENOUGH = 3
 TERMS = 1000
 #: bytes that Tantivy collects before it writes a segment
 HEAP = 50_000_000
+
+TITLE, TEXT = (2 + COLUMNS.split(", ").index(name) for name in ("title", "text"))
 
 _SCRIPTS_WITHOUT_SPACES = re.compile("([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])")
 
@@ -129,10 +134,6 @@ class Ahead(Exception):
     """The word index stands at a later change than the transaction that asks."""
 
 
-class Unusable(Exception):
-    """Tantivy cannot read, or write, what is there."""
-
-
 @contextmanager
 def guarded() -> Iterator[None]:
     """Whatever Tantivy raises, a Rust panic included, as `Unusable`."""
@@ -154,8 +155,9 @@ def open_words(folder: Path, lock: FileLock, connection: sqlite3.Connection, *, 
     """
     key, change = _store_key(connection), _change(connection)
     state = _noted(folder, key)
-    if state == {"form": FORM, "store": key, "change": change}:
+    if state and "until" not in state and state["change"] == change:
         with suppress(Unusable):
+            index_files.check(folder, state["files"])
             words = Words(_opened(folder), change)
             if _noted(folder, key) == state:
                 return words
@@ -187,6 +189,7 @@ def standing_at(folder: Path, connection: sqlite3.Connection) -> Words | None:
     change = _change(connection)
     if state is None or "until" in state or state["change"] != change:
         return None
+    index_files.check(folder, state["files"], again=True)
     return Words(_opened(folder), change)
 
 
@@ -207,29 +210,34 @@ def _caught_up(folder: Path, connection: sqlite3.Connection, state: Mapping[str,
     key, change = _store_key(connection), _change(connection)
     log_from = int(connection.execute("SELECT log_from FROM state").fetchone()[0])
     done = -1 if state is None or state["change"] < log_from else int(state["change"])
-    if done >= 0:
+    if state is not None and done >= 0:
         with suppress(Unusable):  # what is there cannot be built upon: make it anew
-            return _written(folder, connection, key, (done, change))
+            index_files.check(folder, state["files"], begun="until" in state)
+            return _written(folder, connection, key, (done, change), state["files"])
     try:
-        return _written(folder, connection, key, (-1, change))
+        return _written(folder, connection, key, (-1, change), {})
     except Unusable as error:
         raise StoreError("the word index cannot be written", why=[("because", str(error)), str(folder)]) from error
 
 
-def _written(folder: Path, connection: sqlite3.Connection, key: str, span: tuple[int, int]) -> Words:
+def _written(
+    folder: Path, connection: sqlite3.Connection, key: str, span: tuple[int, int], files: Mapping[str, int]
+) -> Words:
+    """Bring the index from one change of ``span`` (-1: from nothing) to the other; ``files`` are those it had."""
     import tantivy
 
     done, change = span
+    state = {"form": FORM, "store": key, "change": done, "until": change, "files": dict(files)}
     with guarded():
         if done < 0:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            _note(folder, {"form": FORM, "store": key, "change": -1, "until": change})
+            _note(folder, state)
             index = tantivy.Index(_schema(), path=str(folder))
             index.register_tokenizer(ANALYZER, _analyzer())
         else:
             index = _opened(folder)
-            _note(folder, {"form": FORM, "store": key, "change": done, "until": change})
+            _note(folder, state)
         writer = index.writer(heap_size=HEAP, num_threads=1)
         if done >= 0:
             # What a process that died in between may have added is taken out before it is added again.
@@ -243,16 +251,21 @@ def _written(folder: Path, connection: sqlite3.Connection, key: str, span: tuple
         _add(writer, connection, done)
         writer.commit()
         writer.wait_merging_threads()
-        _note(folder, {"form": FORM, "store": key, "change": change})
         index.reload()
-        return Words(index, change)
+        words = Words(index, change)
+        if words.searcher.num_docs != connection.execute("SELECT live FROM state").fetchone()[0]:
+            raise Unusable("it does not hold as many rows as there are")
+        _note(folder, {"form": FORM, "store": key, "change": change, "files": index_files.sums(folder, files)})
+        return words
 
 
 def _add(writer: Any, connection: sqlite3.Connection, done: int) -> None:
     import tantivy
 
-    rows = connection.execute("SELECT number, title, text FROM records WHERE number > ? ORDER BY number", [done])
-    for number, title, text in rows:
+    sql = f"SELECT number, id, {COLUMNS}, seal FROM records WHERE number > ? ORDER BY number"
+    rows = connection.execute(sql, [done])
+    for row in rows:
+        number, title, text = (seals.proved(row)[place] for place in (0, TITLE, TEXT))
         document = tantivy.Document()
         document.add_unsigned("number", number)
         # A word of the title counts twice, as if it stood in the text (docs/decisions).
@@ -303,7 +316,7 @@ def _change(connection: sqlite3.Connection) -> int:
 def _note(folder: Path, state: Mapping[str, Any]) -> None:
     fresh = folder / (STATE + ".new")
     with fresh.open("w", encoding="utf-8") as file:
-        json.dump(state, file)
+        json.dump({**state, "seal": seals.seal_of(json.dumps(state))}, file)
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(folder / STATE)
@@ -317,8 +330,7 @@ def _noted(folder: Path, key: str) -> dict[str, Any] | None:
         return None
     if not isinstance(state, dict) or state.get("form") != FORM or state.get("store") != key:
         return None
-    numbers = (state.get("change"), state.get("until", 0))
-    return state if all(isinstance(number, int) for number in numbers) else None
+    return state if state.pop("seal", None) == seals.seal_of(json.dumps(state)) else None
 
 
 def _reach(state: Mapping[str, Any]) -> int:

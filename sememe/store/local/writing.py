@@ -18,6 +18,7 @@ from sememe.errors import DataError, UsageError
 from sememe.shapes import Record, Scalar, Vectors
 from sememe.store.filter_tree import kind_of, storable
 from sememe.store.local import vector_file
+from sememe.store.local.seals import seal_of
 from sememe.store.local.view import COLUMNS, row_of, state_of
 
 #: free slots that are nothing to worry about
@@ -74,7 +75,7 @@ def checked(ids: Sequence[str], vectors: Vectors, records: Sequence[Record], dim
         seen.add(id)
     rows, fields = [], set()
     for id, record in zip(ids, records, strict=True):
-        fields |= _fields(id, record)
+        fields |= fields_of(id, record)
         row = row_of(record)
         if not all(storable(value) for value in row if isinstance(value, str)):
             raise DataError(f'the record of "{id}" holds a NUL or half of a surrogate pair, which is no text')
@@ -82,7 +83,8 @@ def checked(ids: Sequence[str], vectors: Vectors, records: Sequence[Record], dim
     return Batch(list(ids), out, rows, fields)
 
 
-def _fields(id: str, record: Record) -> set[tuple[str, str]]:
+def fields_of(id: str, record: Record) -> set[tuple[str, str]]:
+    """The fields of a record's meta with the kinds that they hold, each looked at."""
     fields = set()
     for key, value in record.meta.items():
         if not isinstance(key, str):
@@ -121,10 +123,11 @@ def put(
             "INSERT INTO rows VALUES (?, ?, ?, ?)",
             ((number + i, id, state.slots + i, crcs[i]) for i, id in enumerate(batch.ids)),
         )
-        places = ", ".join("?" * (2 + len(COLUMNS.split(","))))
+        places = ", ".join("?" * (3 + len(COLUMNS.split(","))))
+        sealed = ((number + i, batch.ids[i], *row) for i, row in enumerate(batch.rows))
         connection.executemany(
-            f"INSERT INTO records (number, id, {COLUMNS}) VALUES ({places})",
-            ((number + i, batch.ids[i], *row) for i, row in enumerate(batch.rows)),
+            f"INSERT INTO records (number, id, {COLUMNS}, seal) VALUES ({places})",
+            ((*values, seal_of(*values)) for values in sealed),
         )
         connection.executemany("INSERT OR IGNORE INTO fields VALUES (?, ?)", batch.fields)
     if n or left:
