@@ -25,8 +25,16 @@ def local(folder: Path) -> Store:
     return create_store(folder, dim=DIM, manifest={"encoder": "letters"}, timeout=30)
 
 
+def local_codes(folder: Path) -> Store:
+    """The same store, which keeps codes from its first vector on."""
+    from sememe.store.local.store import LocalStore
+
+    local(folder).close()
+    return LocalStore(folder, timeout=30, read_only=None, coded=0)
+
+
 #: an adaptor is one line: its name, and how its store is opened (and made, if it is not there)
-ADAPTORS: dict[str, Callable[[Path], Store]] = {"local": local}
+ADAPTORS: dict[str, Callable[[Path], Store]] = {"local": local, "local-codes": local_codes}
 
 
 def record(text: str = "", *, source: str = "a.txt", title: str = "", item: str = "", **meta: Any) -> Record:

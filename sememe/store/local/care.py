@@ -14,11 +14,12 @@ import numpy as np
 from sememe.errors import DamagedError
 from sememe.store.contract import Health
 from sememe.store.local import vector_file, words
+from sememe.store.local.codes import Keeper
 from sememe.store.local.view import State, state_of
 
 
-def verify(connection: sqlite3.Connection, folder: Path, dim: int) -> Health:
-    """Compare the records, the vector file and the word index of one state."""
+def verify(connection: sqlite3.Connection, folder: Path, dim: int, keeper: Keeper) -> Health:
+    """Compare the records, the vector file, its codes and the word index of one state."""
     problems = [f"records: {said}" for (said,) in connection.execute("PRAGMA integrity_check") if said != "ok"]
     state = state_of(connection)
     problems += _counts(connection, state)
@@ -26,8 +27,9 @@ def verify(connection: sqlite3.Connection, folder: Path, dim: int) -> Health:
     if damaged:
         problems.append(f"vectors: {len(damaged)} of {state.live} are not what was written")
     indexed, about_words = _words(connection, folder, state)
-    checked = {"items": state.live, "vectors": state.live, "words": indexed}
-    return Health(checked, tuple(problems + about_words), tuple(sorted(id for _, id in damaged)))
+    coded, about_codes = _codes(folder, dim, state, keeper)
+    checked = {"items": state.live, "vectors": state.live, "words": indexed, "codes": coded}
+    return Health(checked, tuple(problems + about_words + about_codes), tuple(sorted(id for _, id in damaged)))
 
 
 def _counts(connection: sqlite3.Connection, state: State) -> Iterator[str]:
@@ -79,6 +81,14 @@ def _words(connection: sqlite3.Connection, folder: Path, state: State) -> tuple[
     if len(held) != len(wanted) or set(held) != wanted:
         return len(held), [f"words: the index holds {len(held)} rows, {len(wanted)} are alive"]
     return len(held), []
+
+
+def _codes(folder: Path, dim: int, state: State, keeper: Keeper) -> tuple[int, list[str]]:
+    path = folder / state.vectors
+    if not path.exists() or path.stat().st_size < state.slots * dim * 4:
+        return 0, []  # the vectors themselves are lost, and said to be
+    vectors = vector_file.mapped(path, state.slots, dim)
+    return keeper.check(keeper.origin(state.vectors, state.log_from), vectors)
 
 
 def repair(connection: sqlite3.Connection, folder: Path, dim: int) -> Health:

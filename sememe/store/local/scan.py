@@ -39,14 +39,15 @@ def norms(vectors: Vectors) -> Vectors:
 
 
 def cosines(vectors: Vectors, slots: Slots, query: Floats64) -> Vectors:
-    """The cosine of ``query`` ``(dim,)``, of unit length or zero, with each of ``slots``; 0 with a zero vector."""
+    """The cosine of ``query`` ``(dim,)``, of unit length or zero, with each of ``slots``; 0 with a zero vector, NaN
+    with one that holds NaN or infinity."""
     out = np.zeros(len(slots), np.float32)
     step = max(1, BLOCK // max(vectors.shape[1], 1))
     for start in range(0, len(slots), step):
         rows = vectors[slots[start : start + step]].astype(np.float64)
         # Row by row over the last axis: the order of the sum does not depend on the row's place.
         products, lengths = (rows * query).sum(axis=1), np.sqrt((rows * rows).sum(axis=1))
-        ratio = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+        ratio = np.divide(products, lengths, out=np.zeros_like(products), where=lengths != 0)
         out[start : start + step] = np.clip(ratio, -1, 1)
     return out
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from sememe.errors import UsageError
 from sememe.shapes import Hits, Vectors
 from sememe.store.filter_sql import Sql
 from sememe.store.local import hybrid, scan
+from sememe.store.local.nearest import nearest
 from sememe.store.local.view import COLUMNS, View, record_of
 from sememe.store.local.words import Unusable, Words
+from sememe.store.local.writing import matrix
 
+MODES = ("dense", "words", "hybrid")
 #: candidates of each side of a hybrid search: at least this many, or this many times k
 CANDIDATES, CANDIDATES_PER_HIT = 100, 10
 #: up to this many rows that a filter lets through, Tantivy looks only at them
@@ -25,13 +28,22 @@ Ranking = list[tuple[int, float]]
 Parts = Mapping[int, dict[str, float]]
 
 
-@dataclass(frozen=True, slots=True)
-class Allowed:
-    """The rows that may answer: as a mask over the slots and as row numbers (None: all that are alive)."""
-
-    mask: scan.Mask | None
-    numbers: list[int] | None
-    count: int
+def question(
+    vectors: Vectors | None, k: int, words: Sequence[str] | None, mode: str, *, dim: int
+) -> tuple[Vectors, Sequence[str]]:
+    """What is asked for, refused where it makes no sense: query vectors ``(q, dim)`` and query texts."""
+    if mode not in MODES:
+        raise UsageError(f'mode="{mode}" is not known', do=[f"use one of: {', '.join(MODES)}"])
+    if not isinstance(k, int) or isinstance(k, bool) or k < 0:
+        raise UsageError(f"k is how many hits are wanted, 0 or more, not {k!r}")
+    if mode != "words" and vectors is None:
+        raise UsageError(f'mode="{mode}" needs query vectors')
+    if mode != "dense" and (words is None or isinstance(words, str)):
+        raise UsageError(f'mode="{mode}" needs a list of query texts')
+    queries = np.empty((0, dim), np.float32) if mode == "words" else matrix(vectors, dim)
+    if mode == "hybrid" and len(queries) != len(words or ()):
+        raise UsageError(f"{len(queries)} query vectors came with {len(words or ())} query texts")
+    return queries, words or ()
 
 
 class Search:
@@ -40,18 +52,8 @@ class Search:
     def __init__(self, connection: sqlite3.Connection, view: View, where: Sql | None) -> None:
         self.connection, self.view = connection, view
         self.started = time.perf_counter()
-        self.allowed = self._allowed(where)
-
-    def _allowed(self, where: Sql | None) -> Allowed:
-        state = self.view.state
-        if where is None:
-            return Allowed(self.view.open, None, state.live)
-        condition, values = where
-        sql = f"SELECT number, slot FROM rows JOIN (SELECT number FROM records WHERE {condition}) USING (number)"
-        rows = self.connection.execute(sql, values).fetchall()
-        mask = np.zeros(state.slots, bool)
-        mask[[slot for _, slot in rows]] = True
-        return Allowed(mask, sorted(number for number, _ in rows), len(rows))
+        self._ids: dict[int, str] = {}  # of the row numbers that were met on the way
+        self.allowed = view.allowed(connection, where)
 
     def dense(self, queries: Vectors, k: int) -> list[Hits]:
         """By cosine."""
@@ -92,17 +94,10 @@ class Search:
 
     def _dense(self, queries: Vectors, k: int) -> list[Ranking]:
         """The best ``k`` of each query in order; ties at the end are all there."""
-        view = self.view
-        if not self.allowed.count or not k:
+        if not self.allowed.count or not k or not len(queries):
             return [[]] * len(queries)
-        units = scan.unit(queries)
         rankings = []
-        lists = scan.shortlists(view.vectors, view.lengths, self.allowed.mask, units, k)
-        for query, slots in zip(units, lists, strict=True):
-            scores = scan.cosines(view.vectors, slots, query)
-            if k < len(slots):
-                kept = scores >= np.partition(scores, len(scores) - k)[len(scores) - k]
-                slots, scores = slots[kept], scores[kept]
+        for slots, scores in nearest(self.view, self.allowed.mask, self.allowed.count, scan.unit(queries), k):
             numbers = self._numbers(slots)
             rankings.append(self._ordered(((numbers[int(s)], float(c)) for s, c in zip(slots, scores, strict=True))))
         return rankings
@@ -110,22 +105,23 @@ class Search:
     def _words(self, words: Words, text: str, k: int) -> Ranking:
         """The best ``k`` in order; ties at the end are all there."""
         numbers = self.allowed.numbers
-        among = numbers if numbers is not None and len(numbers) <= FEW else None
-        passing: Callable[[int], bool] = (lambda number: True) if numbers is None else set(numbers).__contains__
-        if not k or numbers == []:
+        among = numbers.tolist() if numbers is not None and len(numbers) <= FEW else None
+        if not k or not self.allowed.count:
             return []
         limit = k + 8
         while True:
             match = words.best(text, limit, among=among)
-            ranking = [pair for pair in zip(match.numbers, match.scores, strict=True) if passing(pair[0])]
+            ranking = list(zip(match.numbers, match.scores, strict=True))
+            if numbers is not None:
+                passing = np.isin(np.array(match.numbers, np.int64), numbers, assume_unique=True)
+                ranking = [pair for pair, passed in zip(ranking, passing, strict=True) if passed]
             if match.complete or (len(ranking) > k and match.scores[-1] < ranking[k - 1][1]):
                 return self._ordered(ranking)
             limit *= 4
 
     def _cosines(self, query: Vectors, numbers: list[int]) -> dict[int, float]:
-        rows = self.connection.execute(
-            "SELECT number, slot FROM rows WHERE number IN (SELECT value FROM json_each(?))", [json.dumps(numbers)]
-        ).fetchall()
+        sql = "SELECT number, slot FROM rows WHERE number IN (SELECT value FROM json_each(?))"
+        rows = self.connection.execute(sql, [json.dumps(numbers)]).fetchall()
         if len(rows) != len(numbers):
             raise Unusable("the word index names rows that are not there")
         slots = np.array([slot for _, slot in rows], np.int64)
@@ -134,20 +130,25 @@ class Search:
         return {number: float(score) for (number, _), score in zip(rows, scores, strict=True)}
 
     def _numbers(self, slots: scan.Slots) -> dict[int, int]:
-        sql = "SELECT slot, number FROM rows"
+        sql = "SELECT slot, number, id FROM rows"
         if len(slots) * 4 > self.view.state.live:
-            return dict(self.connection.execute(sql))
-        sql += " WHERE slot IN (SELECT value FROM json_each(?))"
-        return dict(self.connection.execute(sql, [json.dumps(slots.tolist())]))
+            rows = self.connection.execute(sql).fetchall()
+        else:
+            sql += " WHERE slot IN (SELECT value FROM json_each(?))"
+            rows = self.connection.execute(sql, [json.dumps(slots.tolist())]).fetchall()
+        self._ids |= {number: id for _, number, id in rows}
+        return {slot: number for slot, number, _ in rows}
 
     def _ordered(self, pairs: Iterable[tuple[int, float]]) -> Ranking:
         """Best first, ties by id."""
-        ranking = list(pairs)
-        listed = json.dumps([number for number, _ in ranking])
-        sql = "SELECT number, id FROM rows WHERE number IN (SELECT value FROM json_each(?))"
-        ids = dict(self.connection.execute(sql, [listed]))
-        if len(ids) != len(ranking):
-            raise Unusable("the word index names rows that are not there")
+        ranking, ids = list(pairs), self._ids
+        unknown = [number for number, _ in ranking if number not in ids]
+        if unknown:
+            sql = "SELECT number, id FROM rows WHERE number IN (SELECT value FROM json_each(?))"
+            found = dict(self.connection.execute(sql, [json.dumps(unknown)]))
+            if len(found) != len(unknown):
+                raise Unusable("the word index names rows that are not there")
+            ids |= found
         return sorted(ranking, key=lambda pair: (-pair[1], ids[pair[0]]))
 
     def _hits(self, kind: str, ranking: Ranking, k: int, parts: Parts) -> Hits:

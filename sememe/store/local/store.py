@@ -25,11 +25,11 @@ from sememe.store.contract import Health
 from sememe.store.filter_sql import Sql, check_fields, compile_filter
 from sememe.store.filter_tree import Expr
 from sememe.store.local import database, vector_file, words, writing
+from sememe.store.local.codes import Keeper
 from sememe.store.local.lock import FileLock
-from sememe.store.local.search import Search
+from sememe.store.local.search import Search, question
 from sememe.store.local.view import COLUMNS, View, Views, record_of, state_of
 
-MODES = ("dense", "words", "hybrid")
 #: how often a reader that is overtaken by writers starts over
 TRIES = 50
 
@@ -87,7 +87,7 @@ def open_store(folder: str | os.PathLike[str], *, timeout: float = 10.0, read_on
 class LocalStore:
     """See `sememe.store.contract.Store`. Safe to share between threads and across a fork."""
 
-    def __init__(self, folder: Path, *, timeout: float, read_only: bool | None) -> None:
+    def __init__(self, folder: Path, *, timeout: float, read_only: bool | None, coded: int | None = None) -> None:
         self.folder = folder
         path = folder / database.FILE
         if not path.is_file():
@@ -107,7 +107,8 @@ class LocalStore:
         except BaseException:
             self._database.close()
             raise
-        self._views = Views(folder, self.dim)
+        self._coded = coded
+        self._views = self._fresh_views()
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -120,6 +121,12 @@ class LocalStore:
     @property
     def manifest(self) -> Mapping[str, Any]:
         return self._manifest
+
+    def _fresh_views(self) -> Views:
+        store, writable = str(self._manifest["store"]), not self.read_only
+        return Views(
+            self.folder, self.dim, Keeper(self.folder, self.dim, store, numbers=self._coded, writable=writable)
+        )
 
     @staticmethod
     def _read_manifest(connection: sqlite3.Connection) -> Mapping[str, Any]:
@@ -200,7 +207,7 @@ class LocalStore:
             with self._database.connection() as connection:
                 writing.adopt(connection, self.folder, fresh)
                 self._manifest = self._read_manifest(connection)
-            self._views, self._words, self._wrote = Views(self.folder, self.dim), None, True
+            self._views, self._words, self._wrote = self._fresh_views(), None, True
             self._remove_old_vectors()
 
     def _tidy(self) -> None:
@@ -223,7 +230,7 @@ class LocalStore:
         where: str | Mapping[str, Any] | None = None,
         mode: str = "dense",
     ) -> list[Hits]:
-        queries, texts = self._question(vectors, k, words, mode)
+        queries, texts = question(vectors, k, words, mode, dim=self.dim)
         expr = filters.parse(where)
 
         def ask(search: Search) -> list[Hits]:
@@ -235,22 +242,6 @@ class LocalStore:
             return search.hybrid(queries, index, texts, k)
 
         return self._asked(ask, expr)
-
-    def _question(
-        self, vectors: Vectors | None, k: int, words: Sequence[str] | None, mode: str
-    ) -> tuple[Vectors, Sequence[str]]:
-        if mode not in MODES:
-            raise UsageError(f'mode="{mode}" is not known', do=[f"use one of: {', '.join(MODES)}"])
-        if not isinstance(k, int) or isinstance(k, bool) or k < 0:
-            raise UsageError(f"k is how many hits are wanted, 0 or more, not {k!r}")
-        if mode != "words" and vectors is None:
-            raise UsageError(f'mode="{mode}" needs query vectors')
-        if mode != "dense" and (words is None or isinstance(words, str)):
-            raise UsageError(f'mode="{mode}" needs a list of query texts')
-        queries = np.empty((0, self.dim), np.float32) if mode == "words" else writing.matrix(vectors, self.dim)
-        if mode == "hybrid" and len(queries) != len(words or ()):
-            raise UsageError(f"{len(queries)} query vectors came with {len(words or ())} query texts")
-        return queries, words or ()
 
     def _asked(self, ask: Callable[[Search], T], expr: Expr | None) -> T:
         """``ask`` on one consistent state, again on a newer one where another process was faster."""
@@ -315,7 +306,11 @@ class LocalStore:
             unknown = [id for id in ids if id not in slots]
             if unknown:
                 raise UsageError(f"{len(unknown)} ids are not in {self.folder.name}", why=[", ".join(unknown[:10])])
-            return np.array(search.view.vectors[[slots[id] for id in ids]], np.float32, order="C").reshape(-1, self.dim)
+            places = np.array([slots[id] for id in ids], np.int64)
+            out = np.array(search.view.vectors[places], np.float32, order="C").reshape(-1, self.dim)
+            if not np.isfinite(out).all():
+                raise DamagedError(f"{search.view.state.vectors} holds vectors that are no numbers")
+            return out
 
         return self._asked(ask, None)
 
@@ -356,7 +351,7 @@ class LocalStore:
 
         try:
             with self._database.reading() as connection:
-                return care.verify(connection, self.folder, self.dim)
+                return care.verify(connection, self.folder, self.dim, self._views.keeper)
         except DamagedError as error:
             return Health({}, (" ".join(str(error).split()),))
 
@@ -367,13 +362,19 @@ class LocalStore:
             with self._database.writing() as connection:
                 health = care.repair(connection, self.folder, self.dim)
             self._views.forget()
+            self._views.keeper.remove()
             with self._database.reading() as connection:
                 self._mend_words(connection)
         return health
 
     def catch_up(self) -> None:
-        """Bring the word index up to date now, so that the next search need not."""
-        self._asked(self._words_at, None)
+        """Bring the word index and the file of codes up to date now, so that the next search need not."""
+
+        def ask(search: Search) -> None:
+            self._words_at(search)
+            search.view.save_codes()
+
+        self._asked(ask, None)
 
     def close(self) -> None:
         if self._wrote and not self.read_only:

@@ -1,7 +1,7 @@
-"""What a search sees: one committed state, with the vectors mapped and their lengths at hand.
+"""What a search sees: one committed state, with the vectors mapped, and what is worked out from them when it is needed.
 
-The mapping and the lengths are kept from one search to the next as long as the vector file is the same; what was
-appended since is added to them.
+The mapping, the lengths and the rows that a filter lets through are kept from one search to the next as long as the
+state is the same; the lengths and the codes as long as the vector file is, and what was appended since is added.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import json
 import sqlite3
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,17 @@ import numpy as np
 
 from sememe.errors import DamagedError
 from sememe.shapes import Place, Record, Scalar, Vectors
+from sememe.store.filter_sql import Sql as Compiled
 from sememe.store.local import scan, vector_file
+from sememe.store.local.codes import Codes, Keeper
 
 #: rows that the centroid is taken over, at least this many where there are more; and how many are few
 SAMPLE, FEW = 2048, 10
+#: filters of one state whose rows are remembered
+FILTERS = 8
+
+#: a filter as SQL with its values
+Sql = tuple[str, tuple[Scalar, ...]]
 COLUMNS = "source, first, last, unit, title, item, span_start, span_end, hash, meta, text"
 
 
@@ -42,15 +50,72 @@ def state_of(connection: sqlite3.Connection) -> State:
     return State(*connection.execute("SELECT change, slots, live, vectors, log_from FROM state").fetchone())
 
 
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """The rows that may answer: as a mask over the slots, and as row numbers, int64 ascending (None: all that are
+    alive)."""
+
+    mask: scan.Mask | None
+    numbers: scan.Slots | None
+    count: int
+
+
 @dataclass(frozen=True)
 class View:
-    """One state: ``vectors`` float32 ``(slots, dim)``, ``lengths`` float32 ``(slots,)``, ``open`` bool ``(slots,)``
-    saying which slots hold a row that is alive, None when all do."""
+    """One state: ``vectors`` float32 ``(slots, dim)``; ``open`` bool ``(slots,)`` saying which slots hold a row that is
+    alive, None when all do; ``known`` the lengths of the first rows, from an earlier view."""
 
     state: State
     vectors: Vectors
-    lengths: Vectors
     open: scan.Mask | None
+    known: Vectors
+    keeper: Keeper
+    passed: dict[Sql, Allowed] = field(default_factory=dict)
+
+    @cached_property
+    def lengths(self) -> Vectors:
+        """float32 ``(slots,)``.
+
+        Raises:
+            DamagedError: a row that is alive holds what was never put there.
+        """
+        lengths = np.concatenate([self.known, scan.norms(self.vectors[len(self.known) :])])
+        odd = np.flatnonzero(~np.isfinite(lengths) & (True if self.open is None else self.open))
+        if not np.isfinite(self.vectors[odd]).all():
+            raise DamagedError(
+                f"{self.state.vectors} holds vectors that are no numbers",
+                do=["repair the collection; it names the items that are touched"],
+            )
+        return lengths
+
+    def codes(self) -> Codes | None:
+        """Codes of all slots, and perhaps of later ones; None where a scan is as good."""
+        origin = self.keeper.origin(self.state.vectors, self.state.log_from)
+        return self.keeper.of(origin, self.state.change, self.vectors)
+
+    def save_codes(self) -> None:
+        """Bring the file of codes up to date if it lacks much."""
+        origin = self.keeper.origin(self.state.vectors, self.state.log_from)
+        self.keeper.save(origin, self.state.change, self.vectors)
+
+    def allowed(self, connection: sqlite3.Connection, where: Compiled | None) -> Allowed:
+        """The rows that a filter lets through; remembered for the last few filters."""
+        if where is None:
+            return Allowed(self.open, None, self.state.live)
+        condition, values = where
+        key = (condition, tuple(values))
+        found = self.passed.get(key)
+        if found is None:
+            sql = f"SELECT number, slot FROM rows JOIN (SELECT number FROM records WHERE {condition}) USING (number)"
+            pairs = np.array(connection.execute(sql, values).fetchall(), np.int64).reshape(-1, 2)
+            mask = np.zeros(self.state.slots, bool)
+            mask[pairs[:, 1]] = True
+            found = Allowed(mask, np.sort(pairs[:, 0]), len(pairs))
+            while len(self.passed) >= FILTERS:
+                with suppress(KeyError, RuntimeError):  # another thread may be as far
+                    del self.passed[next(iter(self.passed))]
+            self.passed[key] = found
+        return found
 
     @cached_property
     def centroid(self) -> scan.Floats64:
@@ -65,8 +130,8 @@ class View:
 class Views:
     """The last view of a folder, brought up to date on demand."""
 
-    def __init__(self, folder: Path, dim: int) -> None:
-        self.folder, self.dim = folder, dim
+    def __init__(self, folder: Path, dim: int, keeper: Keeper) -> None:
+        self.folder, self.dim, self.keeper = folder, dim, keeper
         self._guard = threading.Lock()
         self._last: View | None = None
 
@@ -75,26 +140,19 @@ class Views:
 
         Raises:
             FileNotFoundError: the vector file has just been replaced by a compaction, or is lost.
-            DamagedError: it is too short, or holds what was never put there.
+            DamagedError: it is too short.
         """
         state = state_of(connection)
         with self._guard:
             last = self._last
         if last is not None and last.state == state:
             return last
-        vectors = vector_file.mapped(self.folder / state.vectors, state.slots, self.dim)
+        # A plain array: NumPy's memmap adds its own work to every indexing.
+        vectors = np.asarray(vector_file.mapped(self.folder / state.vectors, state.slots, self.dim))
         known = np.empty(0, np.float32)
-        if last is not None and last.state.vectors == state.vectors:
-            known = last.lengths[: state.slots]
-        lengths = np.concatenate([known, scan.norms(vectors[len(known) :])])
-        opened = self._open(connection, state)
-        odd = np.flatnonzero(~np.isfinite(lengths) & (True if opened is None else opened))
-        if not np.isfinite(vectors[odd]).all():
-            raise DamagedError(
-                f"{state.vectors} holds vectors that are no numbers",
-                do=["repair the collection; it names the items that are touched"],
-            )
-        view = View(state, vectors, lengths, opened)
+        if last is not None and last.state.vectors == state.vectors and last.state.log_from == state.log_from:
+            known = last.__dict__.get("lengths", last.known)[: state.slots]
+        view = View(state, vectors, self._open(connection, state), known, self.keeper)
         with self._guard:
             if self._last is None or self._last.state.change <= state.change:
                 self._last = view
@@ -108,9 +166,10 @@ class Views:
         return mask
 
     def forget(self) -> None:
-        """Let go of the mapping."""
+        """Let go of the mapping, and of the codes."""
         with self._guard:
             self._last = None
+        self.keeper.forget()
 
 
 def record_of(row: Sequence[Any]) -> Record:
