@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[a-z0-9_-]+")
 #: what an encoder says of itself that stands elsewhere, or is of this machine and not of the vectors
 NOT_RECIPE = frozenset({"encoder", "dim", "fingerprint", "folder", "threads"})
+#: what the fingerprint of an encoder that nobody knows begins with
+UNKNOWN = "unknown:"
 #: of this file a folder is known to hold a collection
 MARK = "records.sqlite"
 
@@ -75,6 +78,27 @@ class Binding:
             "chunks": {"size": self.chunk_size, "overlap": self.chunk_overlap},
             "versions": {"sememe": __version__},
         }
+
+    @classmethod
+    def unknown(cls, dim: int, *, chunk_size: int, chunk_overlap: int) -> Binding:
+        """The binding of vectors of which nobody knows the encoder; no two of these are the same."""
+        return cls("unknown", UNKNOWN + uuid.uuid4().hex, dim, chunk_size, chunk_overlap, recipe={})
+
+    def check_known(self, name: str) -> None:
+        """Refuse to encode anything for vectors of an unknown encoder.
+
+        Raises:
+            MismatchError: nobody said where the vectors come from.
+        """
+        if self.fingerprint.startswith(UNKNOWN):
+            raise MismatchError(
+                f"nobody said which encoder the vectors of {name} come from, so no text can be compared with them",
+                why=[("collection", f"{name}  {self.dim} dims, imported as unknown")],
+                do=[
+                    ("search by words", f'sememe search "…" -c {name} --mode words'),
+                    ("or say it", "sememe collections import FILE NEW-NAME -m MODEL"),
+                ],
+            )
 
     def check(self, encoder: Encoder, name: str) -> None:
         """Refuse any encoder but the one that the vectors come from.

@@ -114,6 +114,8 @@ class Collection:
             MismatchError: what is on the disk under the encoder's name is not what the vectors come from.
         """
         binding = self.binding if bound and self.exists else None
+        if binding is not None:
+            binding.check_known(self.name)
         if self._encoder is None:
             self._encoder = self._loaded(binding, progress)
         if binding is not None:

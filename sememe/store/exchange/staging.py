@@ -1,0 +1,80 @@
+"""A place beside the target where something is made, and the one step that puts it there whole.
+
+A run that is killed leaves at most a hidden ``.NAME.PID.partial``, never a target that is half there; the next run for
+the same target sweeps away what belongs to no living process.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sememe.errors import StoreError
+from sememe.store.local.vector_file import sync_folder
+
+
+@contextmanager
+def staged(target: Path, *, overwrite: bool = False, replaceable: Collection[str] = ()) -> Iterator[Path]:
+    """A fresh folder; what stands in it as ``whole`` when the block ends, a file or a folder, becomes ``target``.
+
+    Args:
+        overwrite: replace what is there: a file, or a folder of which every entry is in ``replaceable``.
+
+    Raises:
+        StoreError: there is something already, or no folder to put it in.
+    """
+    target = target.absolute()
+    _refuse(target, overwrite, replaceable)
+    _sweep(target)
+    desk = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    shutil.rmtree(desk, ignore_errors=True)
+    desk.mkdir()
+    try:
+        yield desk
+        _refuse(target, overwrite, replaceable)
+        if target.is_dir():
+            target.rename(desk / "old")
+        elif (desk / "whole").is_dir() and target.exists():
+            target.unlink()
+        (desk / "whole").rename(target)
+        sync_folder(target.parent)
+    finally:
+        if not os.path.lexists(target) and (desk / "old").exists():
+            (desk / "old").rename(target)
+        shutil.rmtree(desk, ignore_errors=True)
+
+
+def _refuse(target: Path, overwrite: bool, replaceable: Collection[str]) -> None:
+    if not target.parent.is_dir():
+        raise StoreError(f"there is no folder {target.parent}", do=[("make it", f"mkdir -p {target.parent}")])
+    if not os.path.lexists(target):
+        return
+    if not overwrite:
+        raise StoreError(f"{target} exists already", do=["choose another name", ("or replace it", "--overwrite")])
+    if target.is_dir() and not {entry.name for entry in target.iterdir()} <= set(replaceable):
+        raise StoreError(
+            f"{target} is a folder that holds other things; it is not replaced", do=["choose another name"]
+        )
+
+
+def _sweep(target: Path) -> None:
+    if os.name == "nt":  # where asking whether a process lives would end it
+        return
+    ours = re.compile(re.escape(f".{target.name}.") + r"(\d{1,9})\.partial")
+    for entry in target.parent.iterdir():
+        found = ours.fullmatch(entry.name)
+        if found and not _alive(int(found[1])):
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    with suppress(PermissionError):
+        try:
+            os.kill(pid, 0)
+        except (ProcessLookupError, OverflowError):
+            return False
+    return True
