@@ -15,6 +15,7 @@ import pytest
 
 from sememe.errors import DamagedError
 from sememe.shapes import Hits, Place, Record
+from sememe.store.local import codes
 from sememe.store.local.codes import FILE, Codes, Keeper
 from sememe.store.local.scan import unit
 from sememe.store.local.store import LocalStore, create_store
@@ -154,7 +155,7 @@ def test_a_reader_that_stayed_behind_sees_nothing_later(tmp_path: Path) -> None:
     assert len(later) == 200
 
 
-HARMS = ["missing", "empty", "junk", "form", "origin", "slots", "codes", "odd", "short", "folder"]
+HARMS = ["missing", "empty", "junk", "form", "origin", "slots", "codes", "odd", "short", "sample", "folder"]
 
 
 @pytest.mark.parametrize("harm", [*HARMS, *(f"cut {n}" for n in range(10)), *(f"flip {n}" for n in range(20))])
@@ -190,10 +191,12 @@ def _forge(path: Path, kind: str, rows: Any = None) -> None:
         header[kind] = changes[kind]
     if kind == "codes":
         payload = b"TV8" + bytes(300)
-    if kind in ("short", "rows"):
+    if kind in ("short", "rows", "sample"):
         other = Codes(DIM)
-        other.extend(clustered(350) if kind == "short" else rows)
+        other.extend({"short": clustered(350), "rows": rows, "sample": clustered(400, seed=12)}[kind])
         payload = other.as_bytes()[2]
+    if kind == "sample":  # of vectors that stood here before, as in a folder that was restored in part
+        header["sample"] = codes._sample(clustered(400, seed=12), 400)
     rest = json.dumps(header).encode() + b"\n" + payload
     path.write_bytes(b"%08x\n" % zlib.crc32(rest) + rest)
 

@@ -37,6 +37,8 @@ WIDEST = 16_384
 ROWS, QUERIES = 8192, 1024
 #: a file that lacks more than this share of the slots is written again; fewer are coded when it is opened
 BEHIND = 0.05
+#: bytes that the first lines of the file may have
+LINE = 1 << 26
 #: vectors whose bytes tell whether a file of codes belongs to a vector file
 SAMPLE = 64
 
@@ -205,7 +207,7 @@ class Keeper:
         try:
             with (self.folder / FILE).open("rb") as file:
                 file.readline(16)
-                header = json.loads(file.readline(1 << 20))
+                header = json.loads(file.readline(LINE))
         except (OSError, ValueError):
             return None
         if not isinstance(header, dict) or header.get("form") != FORM or not isinstance(header.get("slots"), int):
@@ -220,14 +222,14 @@ class Keeper:
         if header is None or header["origin"] != asdict(origin) or not 0 < header["slots"] <= len(vectors):
             return None
         try:
-            whole = memoryview((self.folder / FILE).read_bytes())
-            if bytes(whole[:9]) != b"%08x\n" % zlib.crc32(whole[9:]):
+            with (self.folder / FILE).open("rb") as file:
+                checksum, line, payload = file.readline(16), file.readline(LINE), file.read()
+            if checksum != b"%08x\n" % zlib.crc32(payload, zlib.crc32(line)):
                 return None
-            start = 9 + bytes(whole[9 : 9 + (1 << 20)]).index(b"\n") + 1
-            header = json.loads(bytes(whole[9:start]))
+            header = json.loads(line)
             if header["sample"] != _sample(vectors, header["slots"]):
                 return None
-            index = TurboQuantIndex.from_bytes(bytes(whole[start:]))
+            index = TurboQuantIndex.from_bytes(payload)
             odd = np.array(header["odd"], np.int64)
         except (OSError, ValueError, KeyError, TypeError):
             return None
