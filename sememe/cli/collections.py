@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from sememe.cli import options
+from sememe.cli import exchange, options
 from sememe.cli.output import opened, printable, table
 from sememe.cli.session import Session
-from sememe.cli.sources import is_path, no_collection
+from sememe.cli.sources import collection_folder
 from sememe.collection import binding
 from sememe.errors import DamagedError, SememeError
 from sememe.progress import amount
@@ -18,7 +17,11 @@ from sememe.progress import amount
 
 @click.group("collections")
 def command() -> None:
-    """What is kept: list, info, rename, rm, verify, path."""
+    """What is kept: list, info, rename, rm, verify, path, export, import, backup, restore."""
+
+
+for one in (exchange.export, exchange.import_, exchange.backup, exchange.restore):
+    command.add_command(one)
 
 
 @command.command("list")
@@ -49,7 +52,7 @@ def list_(session: Session, form: str, out: str | None) -> None:
 @options.common
 def info(session: Session, name: str, form: str, out: str | None) -> None:
     """One collection: its encoder, how it was cut, how large it is, where it is."""
-    _existing(session, name)
+    collection_folder(session, name)
     with session.collection(name) as collection:
         facts = _row(session, name) | {
             "chunk size": collection.binding.chunk_size,
@@ -77,7 +80,7 @@ def info(session: Session, name: str, form: str, out: str | None) -> None:
 @options.common
 def rename(session: Session, old: str, new: str) -> None:
     """Give a collection another name."""
-    _existing(session, old)
+    collection_folder(session, old)
     binding.rename(old, new, session.settings.collections_dir)
     session.talk.say(f"✔ {old} is now {new}")
 
@@ -88,7 +91,7 @@ def rename(session: Session, old: str, new: str) -> None:
 @options.common
 def rm(session: Session, name: str, yes: bool) -> None:
     """Delete a collection with all that is in it. The files that it came from are not touched."""
-    folder = _existing(session, name)
+    folder = collection_folder(session, name)
     options.sure(f"delete the collection {name} in {folder}?", yes)
     binding.remove(name, session.settings.collections_dir)
     session.talk.say(f"✔ {name} is gone")
@@ -101,7 +104,7 @@ def rm(session: Session, name: str, yes: bool) -> None:
 @options.common
 def verify(session: Session, name: str, repair: bool, form: str, out: str | None) -> None:
     """Compare records, vectors and words with each other."""
-    _existing(session, name)
+    collection_folder(session, name)
     with session.collection(name) as collection:
         if repair:
             did = collection.repair()
@@ -131,17 +134,9 @@ def verify(session: Session, name: str, repair: bool, form: str, out: str | None
 @options.common
 def path(session: Session, name: str) -> None:
     """The folder of a collection, which can be copied to another machine as it is."""
-    folder = _existing(session, name)
+    folder = collection_folder(session, name)
     with opened(None) as output:
         output.line(str(folder))
-
-
-def _existing(session: Session, name: str) -> Path:
-    where = session.settings.collections_dir
-    folder = binding.folder_of(name, where)
-    if not is_path(name) and name not in binding.names(where):
-        raise no_collection(name, binding.names(where), session.settings)
-    return binding.existing(folder, where)
 
 
 def _row(session: Session, name: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ COMMANDS = {
     "index": "Read files, cut them into chunks, encode them, keep them as a collection.",
     "search": "Search a collection, or files that were never indexed.",
     "embed": "Turn texts into vectors.",
-    "collections": "What is kept: list, info, rename, rm, verify, path.",
+    "collections": "What is kept: list, info, rename, rm, verify, path, export, import, backup, restore.",
     "models": "Encoders on disk: list, info, pull, add, rm, verify.",
     "config": "Settings, and where each value came from: list, get, set, path.",
     "doctor": "What is installed, what is on disk, and whether it works.",

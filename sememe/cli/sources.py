@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sememe.cli.output import printable
-from sememe.collection.binding import NAME, names
+from sememe.cli.session import Session
+from sememe.collection.binding import NAME, folder_of, names
+from sememe.collection.binding import existing as kept
 from sememe.errors import DataError, UsageError
 from sememe.settings import Settings
 from sememe.shapes import Item, Place, content_hash
@@ -116,3 +118,12 @@ def _ambiguous(word: str) -> UsageError:
         f'"{word}" is a collection and a file or folder here',
         do=[("the collection", f"-c {word}"), ("the files", f"./{word}")],
     )
+
+
+def collection_folder(session: Session, name: str) -> Path:
+    """The folder of a collection that is there; a name that is none is answered with those that are."""
+    where = session.settings.collections_dir
+    folder = folder_of(name, where)
+    if not is_path(name) and name not in names(where):
+        raise no_collection(name, names(where), session.settings)
+    return kept(folder, where)
