@@ -35,7 +35,13 @@ def salvage(folder: Path, *, timeout: float = 10.0) -> Health:
     Raises:
         DamagedError: not even its manifest can be read; nothing was changed.
     """
-    with FileLock(folder / "writer.lock", folder.name, timeout=timeout), database.explained(folder / database.FILE):
+    with FileLock(folder / "writer.lock", folder.name, timeout=timeout):
+        return made_anew(folder)
+
+
+def made_anew(folder: Path) -> Health:
+    """The same for who is the only writer already."""
+    with database.explained(folder / database.FILE):
         kept = _kept_aside(folder)
         # On a copy, for SQLite replays a journal into the file that it opens.
         scratch = shutil.copytree(kept, folder / "salvage", dirs_exist_ok=True)
@@ -88,9 +94,11 @@ def _rescued(source: sqlite3.Connection, folder: Path) -> Health:
         fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
     database.create(fresh, manifest, vectors)
     lost = {str(row[1]) for number, row in rows.items() if number not in taken} | {str(one[1]) for one in aside}
-    lost |= _names(source) - {row[1] for row, _ in whole}
+    state = _state(source)
+    if state is None or len(whole) < state[2]:
+        lost |= _names(source)
     lost -= {row[1] for row, _ in whole}
-    nameless = _live(source) - len(whole) - len(lost)
+    nameless = state[2] - len(whole) - len(lost) if state is not None else 0
     target = sqlite3.connect(fresh, isolation_level=None)
     try:
         with target:
@@ -169,11 +177,6 @@ def _vectors_name(source: sqlite3.Connection, folder: Path) -> str:
     # A compaction removes the file before it, so the latest is the right one if it took effect; checksums will tell.
     there = sorted(folder.glob("vectors*.f32"), key=lambda path: path.stat().st_mtime)
     return there[-1].name if there else vector_file.FIRST
-
-
-def _live(source: sqlite3.Connection) -> int:
-    state = _state(source)
-    return int(state[2]) if state is not None else 0
 
 
 def _top(source: sqlite3.Connection) -> int:

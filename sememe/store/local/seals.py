@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sememe.errors import DamagedError
 from sememe.shapes import Vectors
@@ -79,7 +80,7 @@ class Proof:
         pairs = connection.execute("SELECT slot, crc FROM rows WHERE slot >= ?", [start]).fetchall()
         wrong = wrong_rows(vectors, pairs)
         there = np.zeros(len(vectors), bool)
-        there[[slot for slot, _ in pairs if 0 <= slot < len(vectors)]] = True
+        there[whole_numbers([(slot,) for slot, _ in pairs], 1, len(vectors))[:, 0]] = True
         said = np.ones(len(vectors), bool) if open is None else open
         lost = int(np.count_nonzero(there[start:] != said[start:]))
         if wrong or lost:
@@ -91,13 +92,39 @@ class Proof:
                 self._file, self._slots = file, len(vectors)
 
 
-def wrong_rows(vectors: Vectors, pairs: Sequence[tuple[int, int]]) -> int:
+def whole_numbers(rows: Sequence[Sequence[Any]], columns: int, slots: int) -> npt.NDArray[np.int64]:
+    """Rows of numbers, the last of which is a slot: int64 ``(n, columns)``.
+
+    Raises:
+        DamagedError: there is something else among them.
+    """
+    try:
+        out = np.array(rows, np.int64).reshape(-1, columns)
+    except (TypeError, ValueError, OverflowError):
+        out = np.full((1, columns), -1, np.int64)
+    if len(out) and not (out[:, -1].min() >= 0 and out[:, -1].max() < slots):
+        raise DamagedError("the records name slots that do not exist", do=[REMEDY])
+    return out
+
+
+def prove_rows(vectors: Vectors, pairs: Sequence[tuple[Any, Any]]) -> None:
+    """Compare slots with their checksums.
+
+    Raises:
+        DamagedError: one is not what was written.
+    """
+    if wrong := wrong_rows(vectors, pairs):
+        raise DamagedError(f"{wrong} of {len(pairs)} vectors are not what was written", do=[REMEDY])
+
+
+def wrong_rows(vectors: Vectors, pairs: Sequence[tuple[Any, Any]]) -> int:
     """How many of the slots, each with its checksum, hold other bytes than were written."""
     width = vectors.shape[1] * 4
     if not len(vectors):
         return len(pairs)
     data = np.ascontiguousarray(vectors).data.cast("B")
     return sum(
-        not 0 <= slot < len(vectors) or zlib.crc32(data[slot * width : (slot + 1) * width]) != crc
+        not (isinstance(slot, int) and 0 <= slot < len(vectors))
+        or zlib.crc32(data[slot * width : (slot + 1) * width]) != crc
         for slot, crc in pairs
     )
