@@ -25,6 +25,7 @@ import numpy as np
 from store_drill import ADAPTORS, DIM, WORDS, record, text_of, vector_of
 
 from sememe.store.contract import Store
+from tests.postgres_server import VARIABLE
 
 HERE = Path(__file__).parent
 
@@ -58,9 +59,15 @@ def source_of(number: int) -> str:
     return f"s{number % 7}"
 
 
-def next_call(chance: random.Random, first: int) -> dict[str, Any]:
+def calls_of(store: Store) -> dict[str, int]:
+    """Those that a store knows."""
+    known = {"words": "words" in store.capabilities, "rebuild": hasattr(store, "adopt")}
+    return {verb: often for verb, often in CALLS.items() if known.get(verb, True)}
+
+
+def next_call(chance: random.Random, first: int, calls: dict[str, int]) -> dict[str, Any]:
     """One call with everything that it needs, as JSON values; ``first`` is the first number that was never used."""
-    verb = chance.choices(list(CALLS), list(CALLS.values()))[0]
+    verb = chance.choices(list(calls), list(calls.values()))[0]
     call: dict[str, Any] = {"verb": verb}
     if verb in ("put", "rebuild"):
         n = chance.choice([1, 5, 20, 60])
@@ -106,7 +113,7 @@ def change_until_killed(adaptor: str, folder: Path, seed: str, first: int) -> No
     chance = random.Random(seed)
     store = ADAPTORS[adaptor](folder)
     while True:
-        call = next_call(chance, first)
+        call = next_call(chance, first, calls_of(store))
         print("try", json.dumps(call), flush=True)
         store = do(call, store, adaptor, folder)
         print("done", flush=True)
@@ -147,7 +154,8 @@ def survive(adaptor: str, folder: Path, *, kills: int, seed: int, longest: float
     with subprocess.Popen(
         [sys.executable, str(Path(__file__)), adaptor, str(folder)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE.parents[1],
-        env={"PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE)])},
+        env={"PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE)]),
+             VARIABLE: os.environ.get(VARIABLE, "")},
     ) as house:  # fmt: skip
         assert house.stdin is not None
         assert house.stdout is not None
@@ -187,9 +195,10 @@ def _looked_at(adaptor: str, folder: Path, before: Contents, pending: dict[str, 
         for id, one, vector in zip(ids, kept, store.vectors(ids), strict=True):
             assert one == record(text_of(numbers[id]), source=source_of(numbers[id]), number=numbers[id]), when
             assert vector.tolist() == vector_of(numbers[id]).tolist(), when
-        word = WORDS[len(ids) % len(WORDS)]
-        (hits,) = store.search(None, 1000, words=[word], mode="words")
-        assert set(hits.ids) == {id for id, n in numbers.items() if word in text_of(n).split()}, when
+        if "words" in store.capabilities:
+            word = WORDS[len(ids) % len(WORDS)]
+            (hits,) = store.search(None, 1000, words=[word], mode="words")
+            assert set(hits.ids) == {id for id, n in numbers.items() if word in text_of(n).split()}, when
         (hits,) = store.search(np.ones((1, DIM), np.float32), 1000, mode="dense")
         assert set(hits.ids) == set(ids), when
         return there

@@ -33,8 +33,28 @@ def local_codes(folder: Path) -> Store:
     return LocalStore(folder, timeout=30, read_only=None, coded=0)
 
 
+def postgres(folder: Path) -> Store:
+    """The store in a schema of its own, made if it is not there; the folder is no more than its name."""
+    from sememe.errors import StoreError
+    from sememe.shapes import content_hash
+    from sememe.store.servers.postgres import create_postgres, open_postgres
+    from tests.postgres_server import server_url
+
+    url = f"{server_url()}&collection=t{content_hash(str(folder))[:20]}"
+    try:
+        store = open_postgres(url, timeout=30)
+    except StoreError:
+        return create_postgres(url, dim=DIM, manifest={"encoder": "letters"}, timeout=30)
+    store.delete([])  # waits for the server to end what a killed client had begun
+    return store
+
+
 #: an adaptor is one line: its name, and how its store is opened (and made, if it is not there)
-ADAPTORS: dict[str, Callable[[Path], Store]] = {"local": local, "local-codes": local_codes}
+ADAPTORS: dict[str, Callable[[Path], Store]] = {
+    "local": local,
+    "local-codes": local_codes,
+    "postgres": postgres,
+}
 
 
 def record(text: str = "", *, source: str = "a.txt", title: str = "", item: str = "", **meta: Any) -> Record:
@@ -79,7 +99,7 @@ def write_until_killed(adaptor: str, folder: Path, first: int) -> None:
             print("dropped", gone, flush=True)
         if number % 40 == 0:
             store.compact()
-        if number % 25 == 0:
+        if number % 25 == 0 and "words" in store.capabilities:
             store.search(None, 3, words=["river"], mode="words")
 
 
