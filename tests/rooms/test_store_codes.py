@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 import zlib
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ from sememe.store.local.codes import FILE, Codes, Keeper
 from sememe.store.local.scan import unit
 from sememe.store.local.store import LocalStore, create_store
 
+ROOT = Path(__file__).resolve().parents[2]
 DIM = 48
 NEVER = 1 << 60
 
@@ -106,14 +109,30 @@ def test_rows_of_odd_lengths_are_found(tmp_path: Path) -> None:
         assert answers(place, query, 5) == answers(place, query, 5, coded=NEVER)
 
 
+def test_rows_of_odd_lengths_answer_once_and_only_where_they_may(tmp_path: Path) -> None:
+    few, many = clustered(150), clustered(2000)
+    few[[3, 5]] = many[3] = 0
+    many[7] *= np.float32(1e30)
+    small, large = filled(tmp_path / "small", few), filled(tmp_path / "large", many)
+    assert answers(small, few[:1], 200) == answers(small, few[:1], 200, coded=NEVER)
+    query = many[7:8] * np.float32(1e-30)
+    assert answers(large, query, 1)[0][0][0] == "i00007"
+    assert answers(large, query, where="n != 7") == answers(large, query, coded=NEVER, where="n != 7")
+    with opened(large) as store:
+        store.delete(["i00007"])
+        assert "i00007" not in store.search(query)[0].ids
+
+
 @pytest.mark.parametrize("scaled", [False, True])
 def test_many_equal_rows_are_in_the_order_of_their_ids(tmp_path: Path, scaled: bool) -> None:
-    rows = clustered(4000)
+    rows, names = clustered(4000), ids(4000)[::-1]
     equal = np.random.default_rng(5).permutation(4000)[:900]
     rows[equal] = rows[0] * (np.exp2(np.arange(900) % 7)[:, None] if scaled else 1)
-    place = filled(tmp_path / "s", rows)
-    expected = sorted(ids(4000)[i] for i in {0, *equal.tolist()})[:10]
-    (found,) = answers(place, rows[:1])
+    create_store(tmp_path / "s", dim=DIM).close()
+    with opened(tmp_path / "s") as store:
+        store.put(names, rows, records(4000))
+    expected = sorted(names[i] for i in {0, *equal.tolist()})[:10]
+    (found,) = answers(tmp_path / "s", rows[:1])
     assert [id for id, _ in found] == expected
 
 
@@ -250,6 +269,7 @@ def test_a_compaction_makes_codes_of_the_new_file(folder: Path) -> None:
 
 def test_dying_while_the_file_is_written_leaves_the_old_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     was, rows = (folder / FILE).read_bytes(), clustered(300, seed=6)
+    (folder / "codes.1.new").write_bytes(b"half")  # of a process that was killed
     with opened(folder) as store:
         store.put(ids(300, 400), rows, records(300))
         with monkeypatch.context() as patch:
@@ -260,6 +280,45 @@ def test_dying_while_the_file_is_written_leaves_the_old_one(folder: Path, monkey
     assert (folder / FILE).read_bytes() != was  # closing has written it
     assert list(folder.glob("codes.*.new")) == []
     assert [found[0][0] for found in answers(folder, rows, 1)] == ids(300, 400)
+
+
+WRITER = """
+import sys
+import numpy as np
+from pathlib import Path
+from sememe.shapes import Place, Record
+from sememe.store.local.store import LocalStore
+
+store = LocalStore(Path(sys.argv[1]), timeout=30, read_only=None, coded=0)
+rows = np.load(sys.argv[2])
+for turn in range(10_000):
+    store.put([f"k{turn}-{i}" for i in range(200)], rows, [Record("", Place("k", 1))] * 200)
+    store.catch_up()  # writes the file, for 200 are many
+    print(turn, flush=True)
+    store.delete([f"k{turn}-{i}" for i in range(200)])
+    store.compact()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes are killed otherwise there")
+def test_a_writer_that_is_killed_leaves_codes_that_are_right_or_none(folder: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", clustered(200, seed=13))
+    random, query, written = np.random.default_rng(0), clustered(5, seed=14), set()
+    for _ in range(4):
+        command = [sys.executable, "-c", WRITER, str(folder), str(tmp_path / "rows.npy")]
+        writer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": str(ROOT)})
+        assert writer.stdout is not None
+        for _ in range(int(random.integers(1, 4))):
+            assert writer.stdout.readline()
+        threading.Event().wait(float(random.uniform(0, 0.03)))  # any moment will do
+        writer.kill()
+        writer.wait()
+        writer.stdout.close()
+        written.add((folder / FILE).read_bytes()[:9])
+        assert answers(folder, query, 30) == answers(folder, query, 30, coded=NEVER)
+        with opened(folder) as store:
+            assert store.verify().ok
+    assert len(written) > 1
 
 
 def test_a_full_disk_is_no_reason_not_to_answer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,7 +363,8 @@ def test_numbers_that_are_none_are_an_error(folder: Path) -> None:
                 store.vectors(["i00007"])
 
 
-def test_rows_are_scored_without_a_shortlist_where_many_are_odd(tmp_path: Path) -> None:
+def test_where_many_rows_are_odd_there_are_no_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Codes, "nearest", lambda *_: pytest.fail("codes were asked"))
     rows = clustered(600)
     rows[:400] = 0
     place = filled(tmp_path / "s", rows)
