@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -52,11 +53,20 @@ def now(tmp_path: Path) -> Settings:
     return replace(settings.load(), home=tmp_path / "home")
 
 
-@pytest.fixture
-def notes(now: Settings) -> Iterator[Collection]:
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a collection of 29 chunks, one of them gone; copied for each test."""
+    folder = tmp_path_factory.mktemp("template") / "notes"
     rows = [{"id": f"n{i}", "text": f"a bad cab {i}", "year": 2000 + i, "starred": i % 2 == 0} for i in range(30)]
-    with Collection("notes", encoder=ABC, settings=now).add(rows) as made:
+    with Collection(folder, encoder=ABC).add(rows) as made:
         made.delete(["n7"])
+    return folder
+
+
+@pytest.fixture
+def notes(now: Settings, template: Path) -> Iterator[Collection]:
+    shutil.copytree(template, now.collections_dir / "notes")
+    with Collection("notes", encoder=ABC, settings=now) as made:
         yield made
 
 
