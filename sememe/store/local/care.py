@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from sememe.errors import DamagedError
 from sememe.store.contract import Health
-from sememe.store.local import vector_file, words
+from sememe.store.local import seals, vector_file, words
 from sememe.store.local.codes import Keeper
-from sememe.store.local.view import State, state_of
+from sememe.store.local.view import COLUMNS, State, state_of
 
 
 def verify(connection: sqlite3.Connection, folder: Path, dim: int, keeper: Keeper) -> Health:
@@ -26,10 +23,22 @@ def verify(connection: sqlite3.Connection, folder: Path, dim: int, keeper: Keepe
     damaged = damaged_rows(connection, folder, dim)
     if damaged:
         problems.append(f"vectors: {len(damaged)} of {state.live} are not what was written")
+    unsealed = list(_unsealed(connection))
+    if unsealed:
+        problems.append(f"records: {len(unsealed)} of {state.live} are not what was written")
     indexed, about_words = _words(connection, folder, state)
     coded, about_codes = _codes(folder, dim, state, keeper)
     checked = {"items": state.live, "vectors": state.live, "words": indexed, "codes": coded}
-    return Health(checked, tuple(problems + about_words + about_codes), tuple(sorted(id for _, id in damaged)))
+    return Health(
+        checked, tuple(problems + about_words + about_codes), tuple(sorted({*(id for _, id in damaged), *unsealed}))
+    )
+
+
+def _unsealed(connection: sqlite3.Connection) -> Iterator[str]:
+    """The ids of records that are not what was written."""
+    for values in connection.execute(f"SELECT number, id, {COLUMNS}, seal FROM records"):
+        if seals.seal_of(*values[:-1]) != values[-1]:
+            yield str(values[1])
 
 
 def _counts(connection: sqlite3.Connection, state: State) -> Iterator[str]:
@@ -60,9 +69,7 @@ def damaged_rows(connection: sqlite3.Connection, folder: Path, dim: int) -> list
     damaged = []
     rows = connection.execute("SELECT number, id, slot, crc FROM rows ORDER BY slot")
     while part := rows.fetchmany(4096):
-        for number, id, slot, crc in part:
-            if not 0 <= slot < there or zlib.crc32(np.ascontiguousarray(vectors[slot]).data) != crc:
-                damaged.append((number, id))
+        damaged += [(number, id) for number, id, slot, crc in part if seals.wrong_rows(vectors, [(slot, crc)])]
     return damaged
 
 
@@ -92,14 +99,15 @@ def _codes(folder: Path, dim: int, state: State, keeper: Keeper) -> tuple[int, l
 
 
 def repair(connection: sqlite3.Connection, folder: Path, dim: int) -> Health:
-    """Set damaged rows aside with their texts, forget their sources so that these are read again, and count anew."""
+    """Set damaged rows aside with their texts, forget their sources so that these are read again, and count anew.
+
+    Raises:
+        DamagedError: the records themselves are damaged; nothing was changed (see `sememe.store.local.salvage`).
+    """
     said = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
+    said += [*_counts(connection, state_of(connection)), *(f'the record of "{id}"' for id in _unsealed(connection))]
     if said != ["ok"]:
-        raise DamagedError(
-            "the records themselves are damaged; repair does not touch them",
-            why=[("SQLite says", said[0])],
-            do=["restore the collection's folder from a copy"],
-        )
+        raise DamagedError("the records themselves are damaged", why=said[1:4] or said[:1])
     damaged = damaged_rows(connection, folder, dim)
     notes = []
     if damaged:

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from sememe.errors import UsageError
+from sememe.errors import DamagedError, UsageError
 from sememe.shapes import Hits, Vectors
 from sememe.store.filter_sql import Sql
-from sememe.store.local import hybrid, scan
+from sememe.store.local import hybrid, scan, seals
 from sememe.store.local.nearest import nearest
 from sememe.store.local.view import COLUMNS, View, record_of
 from sememe.store.local.words import Unusable, Words
@@ -96,6 +96,7 @@ class Search:
         """The best ``k`` of each query in order; ties at the end are all there."""
         if not self.allowed.count or not k or not len(queries):
             return [[]] * len(queries)
+        self.view.prove(self.connection)
         rankings = []
         for slots, scores in nearest(self.view, self.allowed.mask, self.allowed.count, scan.unit(queries), k):
             numbers = self._numbers(slots)
@@ -120,24 +121,27 @@ class Search:
             limit *= 4
 
     def _cosines(self, query: Vectors, numbers: list[int]) -> dict[int, float]:
-        sql = "SELECT number, slot FROM rows WHERE number IN (SELECT value FROM json_each(?))"
+        sql = "SELECT number, slot, crc FROM rows WHERE number IN (SELECT value FROM json_each(?))"
         rows = self.connection.execute(sql, [json.dumps(numbers)]).fetchall()
         if len(rows) != len(numbers):
             raise Unusable("the word index names rows that are not there")
-        slots = np.array([slot for _, slot in rows], np.int64)
+        seals.prove_rows(self.view.vectors, [(slot, crc) for _, slot, crc in rows])
+        slots = np.array([slot for _, slot, _ in rows], np.int64)
         unit = scan.unit(query[np.newaxis])[0]
         scores = scan.cosines(self.view.vectors, slots, unit)
-        return {number: float(score) for (number, _), score in zip(rows, scores, strict=True)}
+        return {number: float(score) for (number, _, _), score in zip(rows, scores, strict=True)}
 
     def _numbers(self, slots: scan.Slots) -> dict[int, int]:
-        sql = "SELECT slot, number, id FROM rows"
+        sql = "SELECT slot, number, id, crc FROM rows"
         if len(slots) * 4 > self.view.state.live:
             rows = self.connection.execute(sql).fetchall()
         else:
             sql += " WHERE slot IN (SELECT value FROM json_each(?))"
             rows = self.connection.execute(sql, [json.dumps(slots.tolist())]).fetchall()
-        self._ids |= {number: id for _, number, id in rows}
-        return {slot: number for slot, number, _ in rows}
+        self._ids |= {number: id for _, number, id, _ in rows}
+        crcs = {row[0]: row[-1] for row in rows}
+        seals.prove_rows(self.view.vectors, [(int(slot), crcs.get(int(slot))) for slot in slots])
+        return {slot: number for slot, number, _, _ in rows}
 
     def _ordered(self, pairs: Iterable[tuple[int, float]]) -> Ranking:
         """Best first, ties by id."""
@@ -154,8 +158,10 @@ class Search:
     def _hits(self, kind: str, ranking: Ranking, k: int, parts: Parts) -> Hits:
         ranking = self._ordered(ranking)[:k] if kind == "hybrid" else ranking[:k]
         numbers = [number for number, _ in ranking]
-        sql = f"SELECT number, id, {COLUMNS} FROM records WHERE number IN (SELECT value FROM json_each(?))"
-        rows = {row[0]: row[1:] for row in self.connection.execute(sql, [json.dumps(numbers)])}
+        sql = f"SELECT number, id, {COLUMNS}, seal FROM records WHERE number IN (SELECT value FROM json_each(?))"
+        rows = {row[0]: seals.proved(row)[1:] for row in self.connection.execute(sql, [json.dumps(numbers)])}
+        if any(number not in rows or rows[number][0] != self._ids[number] for number in numbers):
+            raise DamagedError("records are lost, or are not those of their rows", do=[seals.REMEDY])
         return Hits(
             ids=tuple(rows[number][0] for number in numbers),
             scores=tuple(score for _, score in ranking),

@@ -24,7 +24,7 @@ from sememe.store import filters
 from sememe.store.contract import Health
 from sememe.store.filter_sql import Sql, check_fields, compile_filter
 from sememe.store.filter_tree import Expr
-from sememe.store.local import database, vector_file, words, writing
+from sememe.store.local import database, seals, vector_file, words, writing
 from sememe.store.local.codes import Keeper
 from sememe.store.local.lock import FileLock
 from sememe.store.local.search import Search, question
@@ -294,23 +294,24 @@ class LocalStore:
 
     def get(self, ids: Sequence[str]) -> list[Record | None]:
         chosen = "(SELECT number FROM rows WHERE id IN (SELECT value FROM json_each(?)))"
-        sql = f"SELECT id, {COLUMNS} FROM records WHERE number IN {chosen}"
+        sql = f"SELECT number, id, {COLUMNS}, seal FROM records WHERE number IN {chosen}"
         with self._database.reading() as connection:
-            found = {row[0]: record_of(row[1:]) for row in connection.execute(sql, [json.dumps(list(ids))])}
+            rows = [seals.proved(row) for row in connection.execute(sql, [json.dumps(list(ids))])]
+        found = {row[1]: record_of(row[2:]) for row in rows}
         return [found.get(id) for id in ids]
 
     def vectors(self, ids: Sequence[str]) -> Vectors:
         def ask(search: Search) -> Vectors:
-            sql = "SELECT id, slot FROM rows WHERE id IN (SELECT value FROM json_each(?))"
-            slots = dict(search.connection.execute(sql, [json.dumps(list(ids))]))
+            chosen = "(SELECT number FROM rows WHERE id IN (SELECT value FROM json_each(?)))"
+            sql = f"SELECT id, slot, crc FROM rows WHERE number IN {chosen}"
+            rows = search.connection.execute(sql, [json.dumps(list(ids))]).fetchall()
+            seals.prove_rows(search.view.vectors, [row[1:] for row in rows])
+            slots = {row[0]: row[1] for row in rows}
             unknown = [id for id in ids if id not in slots]
             if unknown:
                 raise UsageError(f"{len(unknown)} ids are not in {self.folder.name}", why=[", ".join(unknown[:10])])
             places = np.array([slots[id] for id in ids], np.int64)
-            out = np.array(search.view.vectors[places], np.float32, order="C").reshape(-1, self.dim)
-            if not np.isfinite(out).all():
-                raise DamagedError(f"{search.view.state.vectors} holds vectors that are no numbers")
-            return out
+            return np.array(search.view.vectors[places], np.float32, order="C").reshape(-1, self.dim)
 
         return self._asked(ask, None)
 
@@ -356,11 +357,16 @@ class LocalStore:
             return Health({}, (" ".join(str(error).split()),))
 
     def repair(self) -> Health:
-        from sememe.store.local import care
+        from sememe.store.local import care, salvage
 
         with self.writing():
-            with self._database.writing() as connection:
-                health = care.repair(connection, self.folder, self.dim)
+            try:
+                with self._database.writing() as connection:
+                    health = care.repair(connection, self.folder, self.dim)
+            except DamagedError:
+                self._database.close()
+                health = salvage.made_anew(self.folder)
+                self._database = database.Database(self._database.path, read_only=False)
             self._views.forget()
             self._views.keeper.remove()
             with self._database.reading() as connection:

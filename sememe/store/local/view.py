@@ -21,7 +21,7 @@ import numpy as np
 from sememe.errors import DamagedError
 from sememe.shapes import Place, Record, Scalar, Vectors
 from sememe.store.filter_sql import Sql as Compiled
-from sememe.store.local import scan, vector_file
+from sememe.store.local import scan, seals, vector_file
 from sememe.store.local.codes import Codes, Keeper
 
 #: rows that the centroid is taken over, at least this many where there are more; and how many are few
@@ -46,8 +46,16 @@ class State:
 
 
 def state_of(connection: sqlite3.Connection) -> State:
-    """The state that the transaction sees."""
-    return State(*connection.execute("SELECT change, slots, live, vectors, log_from FROM state").fetchone())
+    """The state that the transaction sees.
+
+    Raises:
+        DamagedError: it is not what was written.
+    """
+    sealed = f"SELECT change, slots, live, vectors, log_from, seal = {seals.STATE_SEAL} FROM state"
+    found = connection.execute(sealed).fetchone()
+    if found is None or found[-1] != 1:
+        raise DamagedError("the state of the records is not what was written", do=[seals.REMEDY])
+    return State(*found[:-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +79,7 @@ class View:
     known: Vectors
     keeper: Keeper
     passed: dict[Sql, Allowed] = field(default_factory=dict)
+    proof: seals.Proof = field(default_factory=seals.Proof)
 
     @cached_property
     def lengths(self) -> Vectors:
@@ -87,6 +96,16 @@ class View:
                 do=["repair the collection; it names the items that are touched"],
             )
         return lengths
+
+    def prove(self, connection: sqlite3.Connection) -> None:
+        """Compare every vector once with its checksum where a search reads them all anyway; where codes spare it that,
+        only what they find is compared.
+
+        Raises:
+            DamagedError: a vector is not what was written.
+        """
+        if self.vectors.size < self.keeper.numbers:
+            self.proof.of(connection, (self.state.vectors, self.state.log_from), self.vectors, self.open)
 
     def codes(self) -> Codes | None:
         """Codes of all slots, and perhaps of later ones; None where a scan is as good."""
@@ -107,7 +126,7 @@ class View:
         found = self.passed.get(key)
         if found is None:
             sql = f"SELECT number, slot FROM rows JOIN (SELECT number FROM records WHERE {condition}) USING (number)"
-            pairs = np.array(connection.execute(sql, values).fetchall(), np.int64).reshape(-1, 2)
+            pairs = seals.whole_numbers(connection.execute(sql, values).fetchall(), 2, self.state.slots)
             mask = np.zeros(self.state.slots, bool)
             mask[pairs[:, 1]] = True
             found = Allowed(mask, np.sort(pairs[:, 0]), len(pairs))
@@ -132,7 +151,7 @@ class Views:
 
     def __init__(self, folder: Path, dim: int, keeper: Keeper) -> None:
         self.folder, self.dim, self.keeper = folder, dim, keeper
-        self._guard = threading.Lock()
+        self._guard, self.proof = threading.Lock(), seals.Proof()
         self._last: View | None = None
 
     def of(self, connection: sqlite3.Connection) -> View:
@@ -152,7 +171,7 @@ class Views:
         known = np.empty(0, np.float32)
         if last is not None and last.state.vectors == state.vectors and last.state.log_from == state.log_from:
             known = last.__dict__.get("lengths", last.known)[: state.slots]
-        view = View(state, vectors, self._open(connection, state), known, self.keeper)
+        view = View(state, vectors, self._open(connection, state), known, self.keeper, proof=self.proof)
         with self._guard:
             if self._last is None or self._last.state.change <= state.change:
                 self._last = view
@@ -162,7 +181,10 @@ class Views:
         if state.slots == state.live:
             return None
         mask = np.ones(state.slots, bool)
-        mask[[slot for (slot,) in connection.execute("SELECT slot FROM free")]] = False
+        free = seals.whole_numbers(connection.execute("SELECT slot FROM free").fetchall(), 1, state.slots)
+        mask[free[:, 0]] = False
+        if np.count_nonzero(mask) != state.live:
+            raise DamagedError("the list of free slots is not what was written", do=[seals.REMEDY])
         return mask
 
     def forget(self) -> None:
