@@ -25,7 +25,7 @@ EXTRAS = {
     "parquet": ("pyarrow", "index .parquet files"),
     "pandas": ("pandas", "hits.to_pandas()"),
 }
-PACKAGES = ("numpy", "openvino", "tokenizers", "tantivy", "pypdfium2")
+PACKAGES = ("numpy", "openvino", "tokenizers", "tantivy", "turbovec", "pypdfium2")
 
 
 @click.command("doctor")

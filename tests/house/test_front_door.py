@@ -18,8 +18,8 @@ PROMISED = ["embed", "load_encoder", "similarity", "Collection", "Hits", "Sememe
 OUR_OWN = {"sememe"}
 
 HEAVY = {
-    "numpy", "openvino", "tokenizers", "tantivy", "pandas", "pyarrow", "pypdfium2", "httpx2", "rich", "platformdirs",
-    "pathspec", "torch", "transformers", "tomllib", "asyncio", "ssl", "sqlite3", "concurrent.futures",
+    "numpy", "openvino", "tokenizers", "tantivy", "turbovec", "pandas", "pyarrow", "pypdfium2", "httpx2", "rich",
+    "platformdirs", "pathspec", "torch", "transformers", "tomllib", "asyncio", "ssl", "sqlite3", "concurrent.futures",
 }  # fmt: skip
 
 

@@ -165,6 +165,15 @@ def test_a_reader_that_stayed_behind_sees_nothing_later(tmp_path: Path) -> None:
     mask = np.zeros(300, bool)
     mask[::3] = True
     assert sorted(grown.nearest(unit(rows[:1]), 500, 300, mask)[0].tolist()) == list(range(0, 300, 3))
+    (first,) = grown.nearest(unit(rows[499:]), 20, 490, None)  # most may answer, yet none of the last ten
+    assert len(first) == 20
+    assert first.max() < 490
+    mask = np.ones(500, bool)
+    mask[grown.nearest(unit(rows[499:]), 60, 500, None)[0]] = False  # all that are asked for first
+    expected = np.flatnonzero(mask)[np.argsort(-(rows[mask] @ rows[499]) / np.linalg.norm(rows[mask], axis=1))[:1]]
+    (second,) = grown.nearest(unit(rows[499:]), 20, 500, mask)
+    assert len(second) == 20
+    assert expected[0] in second
     keeper = Keeper(tmp_path, DIM, "s", numbers=0, writable=True)
     now, before = keeper.origin("vectors-1.f32", 0), keeper.origin("vectors.f32", 0)
     assert keeper.of(now, 7, rows) is not None

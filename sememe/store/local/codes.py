@@ -33,6 +33,8 @@ BITS = 4
 FROM = 8_000_000
 #: the widths that turbovec takes are multiples of 8 up to here
 WIDEST = 16_384
+#: the share of slots that may answer from which on they are not masked in the search itself
+MOST = 0.8
 #: rows coded at a time, and queries asked at a time
 ROWS, QUERIES = 8192, 1024
 #: a file that lacks more than this share of the slots is written again; fewer are coded when it is opened
@@ -85,8 +87,8 @@ class Codes:
                 self.odd = np.concatenate([self.odd, start + np.flatnonzero(odd)])
                 self._index.add(rows, chunk_size=0)
 
-    def nearest(self, queries: Floats64, wide: int, slots: int, allowed: Mask | None) -> Slots:
-        """The slots that look best, best first: int64 ``(q, m)``, ``m`` being ``wide`` or all that may answer.
+    def nearest(self, queries: Floats64, wide: int, slots: int, allowed: Mask | None) -> list[Slots]:
+        """For each query the ``wide`` slots that look best, best first; fewer where fewer may answer.
 
         Args:
             queries: float64 ``(q, dim)``, unit rows.
@@ -100,11 +102,20 @@ class Codes:
             if len(self._index) != slots:
                 mask = np.zeros(len(self._index), bool)
                 mask[:slots] = True if allowed is None else allowed
-            parts = [
-                self._index.search(asked[start : start + QUERIES], wide, mask=mask)[1]
-                for start in range(0, len(asked), QUERIES)
-            ]
-        return np.concatenate(parts)
+            found: list[Slots] = []
+            for start in range(0, len(asked), QUERIES):
+                found += self._nearest(asked[start : start + QUERIES], wide, mask)
+        return found
+
+    def _nearest(self, asked: Vectors, wide: int, mask: Mask | None) -> list[Slots]:
+        share = 1.0 if mask is None else np.count_nonzero(mask) / len(mask)
+        if mask is not None and share >= MOST:
+            # A mask costs as much again as the search: where it takes out little, ask for more and take that out.
+            rows = self._index.search(asked, int(1.1 * wide / share) + 10)[1]
+            passing = [row[mask[row]][:wide] for row in rows]
+            if all(len(row) == wide for row in passing):
+                return passing
+        return list(self._index.search(asked, wide, mask=mask)[1])
 
     def as_bytes(self) -> tuple[int, Slots, bytes]:
         """How many slots, the odd ones among them, and the codes."""
