@@ -239,8 +239,13 @@ def _refuse_existing(folder: Path, now: Settings, binding: Binding | None) -> No
     if binding is not None and is_collection(folder):
         with Collection(folder, settings=replace(now, origins={})) as there:
             if there.binding.fingerprint != binding.fingerprint:
-                raise there.binding.mismatch(
-                    folder.name, binding.encoder, binding.dim, own=binding.encoder == there.binding.encoder
+                raise MismatchError(
+                    f'the collection "{folder.name}" is there already, and was built with another encoder',
+                    why=[
+                        (folder.name, f"{there.binding.encoder}, {there.binding.dim} dims"),
+                        ("the file", f"{binding.encoder}, {binding.dim} dims"),
+                    ],
+                    do=["choose another name"],
                 )
     raise StoreError(
         f'there is something called "{folder.name}" already',

@@ -79,7 +79,7 @@ def test_backup_and_restore(desk: Path, run: Run) -> None:
         (("import", "chroma.json", "new"), "error: chroma.json does not say which encoder its vectors come from\n"),
         (
             ("import", "chroma.json", "animals", "-m", "unknown"),
-            "error: this collection was built with another encoder",
+            'error: the collection "animals" is there already',
         ),
         (("import", "chroma.json", "New Name", "-m", "unknown"), 'error: "New Name" is no name for a collection\n'),
         (("import", "chroma.json", "new", "-m", "unknown", "--text", "x"), 'error: chroma.json has no column "x"\n'),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import json
 import os
@@ -240,6 +241,37 @@ def test_killed_in_the_middle_it_leaves_nothing_half_written(notes: Collection, 
     assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(".killed.")] == []
 
 
+def test_when_the_disk_is_full_all_is_as_it_was(
+    notes: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_file: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for to in FORMS:
+        out = tmp_path / f"out.{to}"
+        export_collection(notes, out, to)
+        before = [file.read_bytes() for file in (sorted(out.iterdir()) if out.is_dir() else [out])]
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", full)
+            assert "the disk is full" in refused(StoreError, export_collection, notes, out, to, overwrite=True)
+            assert "the disk is full" in refused(StoreError, backup_collection, notes, tmp_path / "backup")
+        assert [file.read_bytes() for file in (sorted(out.iterdir()) if out.is_dir() else [out])] == before
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["home", "out.jsonl", "out.npy", "out.parquet"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="nothing is swept there")
+def test_a_run_killed_between_the_two_steps_of_replacing_loses_nothing(notes: Collection, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    export_collection(notes, out, "npy")
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    desk = tmp_path / f".out.{int(dead.stdout)}-0.partial"
+    desk.mkdir()
+    out.rename(desk / "old")
+    assert "exists already" in refused(StoreError, export_collection, notes, out, "npy")
+    assert (out / "vectors.npy").is_file()
+    assert not desk.exists()
+
+
 # --- what may not come in --------------------------------------------------------------------------------------------
 
 
@@ -341,6 +373,9 @@ def test_parquet_with_wrong_columns_widths_and_nulls(export: Callable[..., Path]
     )
     assert "row 3: the vector is no list" in written(vector=pa.array([*vectors[:2], None, *vectors[3:]]))
     assert "row 1: the vector is no list" in written(vector=pa.array(["x"] * 29))
+    assert "row 1: the vector is no list" in written(vector=pa.array([{"a": 1.0}] * 29))
+    assert "row 1: the vector is no list" in written(vector=pa.array([["x"] * 4] * 29))
+    assert "row 2: the vector holds NaN" in written(vector=pa.array([vectors[0], [1.0, None, 2.0, 3.0], *vectors[2:]]))
     assert "row 1, meta: not JSON" in written(meta=pa.array(["{"] * 29))
     assert 'row 1: "text" is no text' in written(text=pa.array([1] * 29))
     assert 'row 2: the id "x" was there before' in written(id=pa.array(["x"] * 29))

@@ -168,8 +168,8 @@ def _table(batches: Iterator[Any], vector: str, name: str) -> Iterator[Raw]:
 def vectors_of(column: Any) -> Iterator[Any]:
     """Each cell of an Arrow column of lists as an array, None for an empty one."""
     for cell in column:
-        values = getattr(cell, "values", None) if cell.is_valid else None
-        yield None if values is None else values.to_numpy(zero_copy_only=False)
+        values: Any = getattr(cell, "values", None) if cell.is_valid else None
+        yield values.to_numpy(zero_copy_only=False) if hasattr(values, "to_numpy") else None
 
 
 @contextmanager

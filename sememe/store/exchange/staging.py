@@ -1,11 +1,12 @@
 """A place beside the target where something is made, and the one step that puts it there whole.
 
-A run that is killed leaves at most a hidden ``.NAME.PID.partial``, never a target that is half there; the next run for
-the same target sweeps away what belongs to no living process.
+A run that is killed leaves at most a hidden ``.NAME.PID-N.partial``, never a target that is half there; the next run
+for the same target sweeps away what belongs to no living process.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -15,6 +16,9 @@ from pathlib import Path
 
 from sememe.errors import StoreError
 from sememe.store.local.vector_file import sync_folder
+
+#: two threads of one process may make the same target at the same time
+_TURN = itertools.count()
 
 
 @contextmanager
@@ -28,10 +32,9 @@ def staged(target: Path, *, overwrite: bool = False, replaceable: Collection[str
         StoreError: there is something already, or no folder to put it in.
     """
     target = target.absolute()
-    _refuse(target, overwrite, replaceable)
     _sweep(target)
-    desk = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    shutil.rmtree(desk, ignore_errors=True)
+    _refuse(target, overwrite, replaceable)
+    desk = target.with_name(f".{target.name}.{os.getpid()}-{next(_TURN)}.partial")
     desk.mkdir()
     try:
         yield desk
@@ -43,9 +46,7 @@ def staged(target: Path, *, overwrite: bool = False, replaceable: Collection[str
         (desk / "whole").rename(target)
         sync_folder(target.parent)
     finally:
-        if not os.path.lexists(target) and (desk / "old").exists():
-            (desk / "old").rename(target)
-        shutil.rmtree(desk, ignore_errors=True)
+        _clear(desk, target)
 
 
 def _refuse(target: Path, overwrite: bool, replaceable: Collection[str]) -> None:
@@ -62,13 +63,19 @@ def _refuse(target: Path, overwrite: bool, replaceable: Collection[str]) -> None
 
 
 def _sweep(target: Path) -> None:
-    if os.name == "nt":  # where asking whether a process lives would end it
+    if os.name == "nt" or not target.parent.is_dir():  # on Windows, asking whether a process lives would end it
         return
-    ours = re.compile(re.escape(f".{target.name}.") + r"(\d{1,9})\.partial")
+    ours = re.compile(re.escape(f".{target.name}.") + r"(\d{1,9})-\d+\.partial")
     for entry in target.parent.iterdir():
         found = ours.fullmatch(entry.name)
         if found and not _alive(int(found[1])):
-            shutil.rmtree(entry, ignore_errors=True)
+            _clear(entry, target)
+
+
+def _clear(desk: Path, target: Path) -> None:
+    if not os.path.lexists(target) and (desk / "old").exists():  # between the two steps of replacing a folder
+        (desk / "old").rename(target)
+    shutil.rmtree(desk, ignore_errors=True)
 
 
 def _alive(pid: int) -> bool:
