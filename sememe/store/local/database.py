@@ -104,6 +104,7 @@ class Database:
     def writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction: committed, and on the disk, when the block ends; undone if it raises."""
         with self.connection() as connection:
+            _bound_journal(connection)
             connection.execute("BEGIN IMMEDIATE")
             yield connection
             connection.execute("COMMIT")
@@ -147,6 +148,14 @@ class Database:
             return _connect(f"{self.path.absolute().as_uri()}?mode=ro")
         # Without a journal there is no writer, and "immutable" spares SQLite the files that it could not make.
         return _connect(f"{self.path.absolute().as_uri()}?mode=ro&immutable=1")
+
+
+def _bound_journal(connection: sqlite3.Connection) -> None:
+    """Keep the journal smaller than the records: SQLite's own bound, 4 MB, is many times a small collection."""
+    pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    bound = min(max(pages // 4, 32), 1000)
+    connection.execute(f"PRAGMA wal_autocheckpoint = {bound}")
+    connection.execute(f"PRAGMA journal_size_limit = {bound * size}")
 
 
 def _connect(uri: str) -> sqlite3.Connection:
