@@ -41,6 +41,7 @@ from sememe.errors import DamagedError, DataError, MismatchError, StoreError, Us
 from sememe.progress import SILENT
 from sememe.settings import Settings
 from sememe.shapes import Place, Record
+from sememe.store.exchange import incoming, snapshot
 from sememe.store.exchange.backup import open_backup, write_backup
 from sememe.store.exchange.foreign import Columns
 from sememe.store.local.store import create_store, open_store
@@ -317,6 +318,22 @@ def test_a_hostile_row_is_named(
     path = rewritten(export("jsonl"), change)
     assert said in refused(DataError, import_collection, path, "came", settings=now)
     nothing_came(now)
+
+
+@pytest.mark.parametrize("to", FORMS)
+def test_in_parts_of_a_few_rows_all_is_the_same(
+    notes: Collection, tmp_path: Path, now: Settings, monkeypatch: pytest.MonkeyPatch, to: str
+) -> None:
+    for module in (snapshot, incoming):
+        monkeypatch.setattr(module, "rows_at_once", lambda _dim: 8)
+    export_collection(notes, tmp_path / "out", to)
+    with import_collection(tmp_path / "out", "came", settings=now).collection as came:
+        assert content(came) == content(notes)
+    if to == "jsonl":
+        path = rewritten(tmp_path / "out", lambda rows: rows[29].update(id="n0"))
+        assert 'line 30: the id "n0" was there before' in refused(
+            DataError, import_collection, path, "again", settings=now
+        )
 
 
 def test_a_name_cannot_lead_out_of_the_folder(export: Callable[..., Path], now: Settings) -> None:
