@@ -356,6 +356,10 @@ def test_few_numbers_need_no_codes(tmp_path: Path) -> None:
     with opened(place, coded=400 * DIM) as store:
         store.put(ids(1, 399), clustered(1), records(1))
     assert (place / FILE).exists()
+    with opened(place, coded=400 * DIM) as store:
+        store.delete(ids(100))
+        store.compact()
+    assert not (place / FILE).exists()
 
 
 def test_numbers_that_are_none_are_an_error(folder: Path) -> None:

@@ -168,8 +168,11 @@ class Keeper:
         return found if len(found.odd) <= max(100, slots // 100) else None
 
     def save(self, origin: Origin, change: int, vectors: Vectors) -> None:
-        """Bring the file up to date if it lacks much."""
-        if len(vectors) * self.dim < self.numbers or not self.writable:
+        """Bring the file up to date if it lacks much; away with it where there is no need of one any more."""
+        if not self.writable:
+            return
+        if len(vectors) * self.dim < self.numbers:
+            self.remove()
             return
         header = self._header()
         held = header["slots"] if header is not None and header["origin"] == asdict(origin) else 0
