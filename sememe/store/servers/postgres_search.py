@@ -58,7 +58,7 @@ class Search:
         # By their ids and not by a join: nothing then leads the planner to read all vectors a second time.
         sql = f"SELECT id, vector, {COLUMNS} FROM {self.schema}.items WHERE id = ANY (%s::text[])"
         rows = {row[0]: row[1:] for row in self.cursor.execute(sql, [ids])}
-        ids = sorted(rows)
+        ids = list(rows)
         vectors = vectors_of([rows[id][0] for id in ids], self.dim)
         scores = scan.cosines(vectors, np.arange(len(ids)), unit).tolist()
         best = sorted(zip(ids, scores, strict=True), key=lambda pair: (-pair[1], pair[0]))[:k]
