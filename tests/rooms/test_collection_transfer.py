@@ -14,6 +14,7 @@ import subprocess
 import sys
 import textwrap
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -372,6 +373,19 @@ def test_an_array_of_objects_is_not_unpickled(export: Callable[..., Path], now: 
     assert "no array that can be read" in refused(DataError, import_collection, out, "came", settings=now)
 
 
+@pytest.mark.parametrize(
+    "array", [np.ones((29, 4)), np.ones((30, 4), "<f4"), np.ones((29, 3), "<f4"), np.ones(29, "<f4")]
+)
+def test_another_array_than_the_manifest_says_is_refused(
+    export: Callable[..., Path], now: Settings, array: Any
+) -> None:
+    out = export("npy")
+    np.save(out / "vectors.npy", array)
+    said = refused(DataError, import_collection, out, "came", settings=now)
+    assert "is another array than the manifest says" in said and str(array.shape) in said
+    nothing_came(now)
+
+
 def test_parquet_with_wrong_columns_widths_and_nulls(export: Callable[..., Path], now: Settings) -> None:
     path = export("parquet")
     table = pq.read_table(path)
@@ -690,6 +704,18 @@ def test_a_hostile_backup_never_becomes_a_collection(
     assert said in refused(DataError, restore_collection, backup, "came", settings=now)
     nothing_came(now)
     assert not (now.home.parent / "evil").exists()
+
+
+def test_vectors_that_are_no_numbers_are_refused_whatever_their_checksums_say(backup: Path, now: Settings) -> None:
+    vector = np.full(4, np.nan, "<f4").tobytes()
+
+    def change(parts: dict[str, bytes]) -> None:
+        parts["vectors.f32"] = vector + parts["vectors.f32"][16:]
+        with_sql(f"UPDATE rows SET crc = {zlib.crc32(vector)} WHERE slot = 0")(parts)
+
+    rezipped(backup, change)
+    assert "vectors that are no numbers" in refused(DataError, restore_collection, backup, "came", settings=now)
+    nothing_came(now)
 
 
 def test_a_backup_is_not_decompressed(backup: Path, now: Settings) -> None:
