@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sememe import settings as places
 from sememe.collection.binding import Binding, catalogued_dim, existing, folder_of, is_collection, short
-from sememe.errors import StoreError, UsageError
+from sememe.errors import DamagedError, StoreError, UsageError
 from sememe.progress import SILENT, Progress
 from sememe.shapes import Hits, Record
 
@@ -345,8 +345,14 @@ class Collection:
         return self.store.verify()
 
     def repair(self) -> Health:
-        """Set aside what is damaged, by name, and rebuild what is derived."""
-        return self.store.repair()
+        """Set aside what is damaged, by name, and rebuild what is derived; also where it cannot even be opened."""
+        try:
+            return self.store.repair()
+        except DamagedError:
+            from sememe.store.local.salvage import salvage
+
+            self.close()
+            return salvage(self.folder, timeout=self.timeout)
 
     def close(self) -> None:
         """Let go of files and locks; closing twice is legal, and using it again opens it again."""

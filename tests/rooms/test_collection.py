@@ -18,7 +18,7 @@ from letters import Letters
 from sememe.collection import binding, indexing
 from sememe.collection.collection import Collection
 from sememe.collection.indexing import chunk_id
-from sememe.errors import DataError, LockedError, MismatchError, StoreError, UsageError
+from sememe.errors import DamagedError, DataError, LockedError, MismatchError, StoreError, UsageError
 from sememe.settings import load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -643,3 +643,23 @@ def test_a_closed_collection_opens_again(made: Callable[..., Collection]) -> Non
     collection.close()
     assert collection.count() == 1
     collection.close()
+
+
+# --- damage ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_collection_that_cannot_be_opened_is_mended_and_read_again(
+    made: Callable[..., Collection], notes: Path
+) -> None:
+    with made() as collection:
+        collection.index(notes)
+        before, folder = content(collection), collection.folder
+    os.truncate(folder / "records.sqlite", (folder / "records.sqlite").stat().st_size - 4096)
+    with made() as collection:
+        with pytest.raises(DamagedError, match="--repair notes"):
+            collection.count()
+        collection.repair()
+        assert collection.verify().ok
+        collection.index(notes)
+        assert content(collection) == before
+        assert collection.verify().ok

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sememe.errors import DamagedError, LockedError, StoreError
+from sememe.errors import DamagedError, Line, LockedError, StoreError
 from sememe.store.local.seals import STATE_SEAL, manifest_seal, seal_of
 
 FILE = "records.sqlite"
@@ -234,5 +234,8 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def _damaged(path: Path, said: str) -> DamagedError:
-    remedy = "restore the collection's folder from a copy"
-    return DamagedError(f"{path} is damaged", why=[("because", said)], do=[remedy])
+    remedies: list[Line] = [
+        ("save what is whole", f"sememe collections verify --repair {path.parent.name}"),
+        "or restore the collection's folder from a copy",
+    ]
+    return DamagedError(f"{path} is damaged", why=[("because", said)], do=remedies)
