@@ -692,7 +692,11 @@ def test_adopting_replaces_everything_at_once(folder: Path, tmp_path: Path) -> N
     with open_store(folder) as store, open_store(folder) as other:
         assert other.count() == 10
         other.search(rows(1), 1)
+        with store._database.writing() as connection:
+            connection.execute("INSERT INTO quarantine VALUES ('lost', 's', '', '{}', 'set aside')")
         store.adopt(tmp_path / "t")
+        with store._database.reading() as connection:
+            assert connection.execute("SELECT id FROM quarantine").fetchall() == [("lost",)]
         assert (store.dim, store.manifest["encoder"]) == (2, "other")
         assert seen(store) == wanted
         assert found(store, "boat") == {"n"}

@@ -212,7 +212,9 @@ def adopt(connection: sqlite3.Connection, folder: Path, fresh: Path) -> None:
         for start in range(0, slots, step):
             vector_file.append(folder / name, start, vectors[start : start + step])
         vector_file.sync_folder(folder)
-        for (table,) in connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'").fetchall():
+        # What repair has set aside is in no other place: it stays.
+        tables = "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name != 'quarantine'"
+        for (table,) in connection.execute(tables).fetchall():
             connection.execute(f"DELETE FROM main.{table}")
             connection.execute(f"INSERT INTO main.{table} SELECT * FROM fresh.{table}")
         connection.execute("UPDATE main.state SET vectors = ?", [name])
