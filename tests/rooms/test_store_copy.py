@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,10 +106,12 @@ def test_what_differs_is_sent_again(make: Callable[..., Store]) -> None:
     record = source.get(["i001"])[0]
     assert record is not None
     source.put(["i000"], -source.vectors(["i000"]), [source.get(["i000"])[0] or record])
-    source.put(["i001"], source.vectors(["i001"]), [Record("text 1", record.place, meta={"k": True})])
+    source.put(["i001"], source.vectors(["i001"]), [replace(record, meta={**record.meta, "k": True})])
     source.put([], source.vectors([]), [], sources={"s1": "newer"})
     report = copy(source, target)
     assert (report.sent, report.kept) == (2, 48)
+    assert [one.meta["k"] for one in target.get(["i001"]) if one] == [True]
+    assert repr(target.get(["i001"])) == repr(source.get(["i001"]))
     assert content(target) == content(source)
 
 
