@@ -233,8 +233,7 @@ def _written(
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             _note(folder, state)
-            index = tantivy.Index(_schema(), path=str(folder))
-            index.register_tokenizer(ANALYZER, _analyzer())
+            index = _ours(tantivy.Index(_schema(), path=str(folder)))
         else:
             index = _opened(folder)
             _note(folder, state)
@@ -277,9 +276,15 @@ def _opened(folder: Path) -> Any:
     import tantivy
 
     with guarded():
-        index = tantivy.Index.open(str(folder))
-        index.register_tokenizer(ANALYZER, _analyzer())
-        return index
+        return _ours(tantivy.Index.open(str(folder)))
+
+
+def _ours(index: Any) -> Any:
+    """``index`` with our words, and without a thread that looks after its folder: it is asked to reload when it has
+    to, and a watcher may write its lock file into a folder that is being removed."""
+    index.config_reader("manual")
+    index.register_tokenizer(ANALYZER, _analyzer())
+    return index
 
 
 def _schema() -> Any:
