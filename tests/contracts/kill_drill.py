@@ -1,14 +1,17 @@
 """A child that changes a store until it is killed, and a parent that knows what must be there afterwards.
 
 The child says what it is about to do before each call and that it is done after it. So whatever moment the kill comes
-at, the store must hold exactly what it held before the unfinished call, or exactly what it would hold after it. The
-calls follow from a seed; the moments of the kills follow from it as far as the machine lets them.
+at, the store must hold exactly what it held before the unfinished call, or exactly what it would hold after it.
+
+Every kill has a goal, one kind of call after the other: it comes after the child has said that it tries that, at once or
+a moment later. The calls follow from a seed; where in a call a kill lands, the machine decides, and no test counts it.
 
 A nursery imports everything once and forks a child for each kill: several kills a second instead of two.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -65,9 +68,10 @@ def calls_of(store: Store) -> dict[str, int]:
     return {verb: often for verb, often in CALLS.items() if known.get(verb, True)}
 
 
-def next_call(chance: random.Random, first: int, calls: dict[str, int]) -> dict[str, Any]:
-    """One call with everything that it needs, as JSON values; ``first`` is the first number that was never used."""
-    verb = chance.choices(list(calls), list(calls.values()))[0]
+def next_call(chance: random.Random, first: int, calls: dict[str, int], goal: str = "") -> dict[str, Any]:
+    """One call, or one of the kind ``goal``, with everything that it needs, as JSON values; ``first`` is the first number
+    that was never used."""
+    verb = goal or chance.choices(list(calls), list(calls.values()))[0]
     call: dict[str, Any] = {"verb": verb}
     if verb in ("put", "rebuild"):
         n = chance.choice([1, 5, 20, 60])
@@ -109,11 +113,12 @@ def do(call: dict[str, Any], store: Store, adaptor: str, folder: Path) -> Store:
     return store
 
 
-def change_until_killed(adaptor: str, folder: Path, seed: str, first: int) -> None:
+def change_until_killed(adaptor: str, folder: Path, seed: str, first: int, goal: str) -> None:
+    """A few calls of any kind, one of the kind ``goal``, and on until the end."""
     chance = random.Random(seed)
     store = ADAPTORS[adaptor](folder)
-    while True:
-        call = next_call(chance, first, calls_of(store))
+    for turn in itertools.count(-chance.randrange(4)):
+        call = next_call(chance, first, calls_of(store), "" if turn else goal)
         print("try", json.dumps(call), flush=True)
         store = do(call, store, adaptor, folder)
         print("done", flush=True)
@@ -121,7 +126,7 @@ def change_until_killed(adaptor: str, folder: Path, seed: str, first: int) -> No
 
 
 def nursery(adaptor: str, folder: Path) -> None:
-    """For each line "seed first" of standard input a child; says when it is over."""
+    """For each line "seed first goal" of standard input a child; says when it is over."""
     import tantivy
 
     import sememe.store.local.care
@@ -129,12 +134,12 @@ def nursery(adaptor: str, folder: Path) -> None:
 
     assert tantivy and sememe
     for line in sys.stdin:
-        seed, first = line.split()
+        seed, first, goal = line.split()
         pid = os.fork()
         if not pid:
             print("child", os.getpid(), flush=True)
             try:
-                change_until_killed(adaptor, folder, seed, int(first))
+                change_until_killed(adaptor, folder, seed, int(first), goal)
             finally:
                 sys.stdout.flush()
                 os._exit(1)  # with the traceback of whatever ended it on standard error
@@ -142,42 +147,62 @@ def nursery(adaptor: str, folder: Path) -> None:
         print(f"\nover {os.waitstatus_to_exitcode(status)}", flush=True)
 
 
-def survive(adaptor: str, folder: Path, *, kills: int, seed: int, longest: float) -> Counter[str]:
-    """Kill so many children, look after each; says how often each call was cut off.
+@dataclass
+class Kills:
+    """What a drill did: the calls that had been begun when it killed, and in which calls the kills landed."""
+
+    goals: Counter[str] = field(default_factory=Counter)
+    landed: Counter[str] = field(default_factory=Counter)
+
+
+def survive(adaptor: str, folder: Path, *, kills: int, seed: int, longest: float) -> Kills:
+    """Kill so many children, look after each.
 
     Args:
-        longest: seconds after which a child is killed at the latest.
+        longest: seconds after which a child is killed at the latest, once it tries what is to be cut off. One kill in
+            three comes at once.
     """
     chance = random.Random(seed)
+    done = Kills()
     contents, first = Contents(), 0
-    cut: Counter[str] = Counter()
-    with subprocess.Popen(
-        [sys.executable, str(Path(__file__)), adaptor, str(folder)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE.parents[1],
-        env={"PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE)]),
-             VARIABLE: os.environ.get(VARIABLE, "")},
-    ) as house:  # fmt: skip
+    with ADAPTORS[adaptor](folder) as store:  # type: ignore[attr-defined]
+        goals = itertools.cycle(calls_of(store))
+    with _started(adaptor, folder) as house:
         assert house.stdin is not None
         assert house.stdout is not None
         for turn in range(kills):
-            house.stdin.write(f"{seed}.{turn} {first}\n")
+            goal, when = next(goals), f"seed {seed}, turn {turn}"
+            house.stdin.write(f"{seed}.{turn} {first} {goal}\n")
             house.stdin.flush()
-            verb, pid = house.stdout.readline().split()
-            assert verb == "child"
-            time.sleep(chance.random() * longest)
-            os.kill(int(pid), signal.SIGKILL)
+            word, pid = house.stdout.readline().split()
+            assert word == "child"
             pending: dict[str, Any] | None = None
+            armed = True
             while not (line := house.stdout.readline()).startswith("over"):
                 if line.startswith("try") and line.endswith("}\n"):
                     pending = json.loads(line[4:])
                     first += len(pending.get("rows", {}))
                 elif line == "done\n":
                     contents, pending = contents.after(pending), None
-            assert line == f"over {-signal.SIGKILL}\n", f"seed {seed}, turn {turn}: the child ended by itself"
-            cut[pending["verb"] if pending else "between"] += 1
-            contents = _looked_at(adaptor, folder, contents, pending, f"seed {seed}, turn {turn}")
+                if armed and pending is not None and pending["verb"] == goal:
+                    armed = False
+                    time.sleep(longest * max(0, 1.5 * chance.random() - 0.5))
+                    os.kill(int(pid), signal.SIGKILL)
+            assert line == f"over {-signal.SIGKILL}\n", f"{when}: the child ended by itself"
+            done.goals[goal] += not armed
+            done.landed[pending["verb"] if pending else "between"] += 1
+            contents = _looked_at(adaptor, folder, contents, pending, when)
         house.stdin.close()
-    return cut
+    return done
+
+
+def _started(adaptor: str, folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(Path(__file__)), adaptor, str(folder)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE.parents[1],
+        env={"PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE)]),
+             VARIABLE: os.environ.get(VARIABLE, "")},
+    )  # fmt: skip
 
 
 def _looked_at(adaptor: str, folder: Path, before: Contents, pending: dict[str, Any] | None, when: str) -> Contents:
