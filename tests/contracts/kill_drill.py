@@ -3,8 +3,8 @@
 The child says what it is about to do before each call and that it is done after it. So whatever moment the kill comes
 at, the store must hold exactly what it held before the unfinished call, or exactly what it would hold after it.
 
-Every kill has a goal, one kind of call after the other: it comes after the child has said that it tries that, at once or
-a moment later. The calls follow from a seed; where in a call a kill lands, the machine decides, and no test counts it.
+Every kill has a goal, one kind of call after the other: it comes after the child has said that it tries that, at once
+or a moment later. The calls follow from a seed; where in a call a kill lands, the machine decides, and no test counts it.
 
 A nursery imports everything once and forks a child for each kill: several kills a second instead of two.
 """
@@ -69,8 +69,8 @@ def calls_of(store: Store) -> dict[str, int]:
 
 
 def next_call(chance: random.Random, first: int, calls: dict[str, int], goal: str = "") -> dict[str, Any]:
-    """One call, or one of the kind ``goal``, with everything that it needs, as JSON values; ``first`` is the first number
-    that was never used."""
+    """One call, or one of the kind ``goal``, with everything that it needs, as JSON values; ``first`` is the first
+    number that was never used."""
     verb = goal or chance.choices(list(calls), list(calls.values()))[0]
     call: dict[str, Any] = {"verb": verb}
     if verb in ("put", "rebuild"):
