@@ -19,8 +19,8 @@ from sememe.errors import DamagedError
 from sememe.shapes import Hits, Place, Record
 from sememe.store.local import codes
 from sememe.store.local.codes import FILE, Codes, Keeper
-from sememe.store.local.scan import unit
 from sememe.store.local.store import LocalStore, create_store
+from sememe.store.scan import unit
 
 ROOT = Path(__file__).resolve().parents[2]
 DIM = 48

@@ -19,9 +19,10 @@ import pytest
 
 from sememe.errors import DamagedError, LockedError, StoreError, UsageError
 from sememe.shapes import Place, Record
-from sememe.store.local import database, salvage, scan, writing
+from sememe.store import scan
+from sememe.store.local import database, salvage, writing
 from sememe.store.local.store import LocalStore, create_store, open_store
-from sememe.store.local.view import row_of
+from sememe.store.record_rows import row_of
 
 ROOT = Path(__file__).resolve().parents[2]
 DIM = 4

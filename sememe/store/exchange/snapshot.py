@@ -18,7 +18,8 @@ from sememe.shapes import Record, Vectors
 from sememe.store.local import database, vector_file
 from sememe.store.local.seals import proved
 from sememe.store.local.store import TRIES, LocalStore
-from sememe.store.local.view import COLUMNS, State, record_of, state_of
+from sememe.store.local.view import State, state_of
+from sememe.store.record_rows import COLUMNS, record_of
 
 #: rows, and bytes of vectors, that are held at a time
 ROWS, BYTES = 1024, 1 << 24

@@ -12,7 +12,8 @@ from sememe.errors import DamagedError
 from sememe.store.contract import Health
 from sememe.store.local import seals, vector_file, words
 from sememe.store.local.codes import Keeper
-from sememe.store.local.view import COLUMNS, State, state_of
+from sememe.store.local.view import State, state_of
+from sememe.store.record_rows import COLUMNS
 
 
 def verify(connection: sqlite3.Connection, folder: Path, dim: int, keeper: Keeper) -> Health:

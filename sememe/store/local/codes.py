@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sememe.shapes import Vectors
-from sememe.store.local import scan
-from sememe.store.local.scan import Floats64, Mask, Slots
+from sememe.store import scan
+from sememe.store.scan import Floats64, Mask, Slots
 
 FILE = "codes.tv"
 #: what a file was made by; another value means: make it anew

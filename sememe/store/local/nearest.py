@@ -9,10 +9,10 @@ import numpy as np
 
 from sememe.errors import DamagedError
 from sememe.shapes import Vectors
-from sememe.store.local import scan
+from sememe.store import scan
 from sememe.store.local.codes import Codes
-from sememe.store.local.scan import Floats64, Mask, Slots
 from sememe.store.local.view import View
+from sememe.store.scan import Floats64, Mask, Slots
 
 #: a shortlist of the codes: at least this many slots, or this many times k
 WIDE, WIDE_PER_HIT = 100, 2

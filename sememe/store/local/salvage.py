@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from sememe.errors import DamagedError
+from sememe.store.batch import fields_of
 from sememe.store.contract import Health
-from sememe.store.local import database, seals, vector_file, writing
+from sememe.store.local import database, seals, vector_file
 from sememe.store.local.lock import FileLock
-from sememe.store.local.view import COLUMNS, record_of
+from sememe.store.record_rows import COLUMNS, record_of
 
 #: numbers that are looked for one by one where a table cannot be read in one go
 MOST = 20_000_000
@@ -143,7 +144,7 @@ def _fill(target: sqlite3.Connection, whole: Sequence[tuple[Row, Row]], slots: i
     target.executemany(f"INSERT INTO records ({_RECORDS}) VALUES ({marks})", (values for _, values in whole))
     fields: set[tuple[str, str]] = set()
     for _, values in whole:
-        fields |= writing.fields_of(values[1], record_of(values[2:-1]))
+        fields |= fields_of(values[1], record_of(values[2:-1]))
     target.executemany("INSERT INTO fields VALUES (?, ?)", fields)
     taken = {row[2] for row, _ in whole}
     target.executemany("INSERT INTO free VALUES (?)", ((slot,) for slot in range(slots) if slot not in taken))

@@ -11,12 +11,14 @@ import numpy as np
 
 from sememe.errors import DamagedError, UsageError
 from sememe.shapes import Hits, Vectors
+from sememe.store import scan
+from sememe.store.batch import matrix
 from sememe.store.filter_sql import Sql
-from sememe.store.local import hybrid, scan, seals
+from sememe.store.local import hybrid, seals
 from sememe.store.local.nearest import nearest
-from sememe.store.local.view import COLUMNS, View, record_of
+from sememe.store.local.view import View
 from sememe.store.local.words import Unusable, Words
-from sememe.store.local.writing import matrix
+from sememe.store.record_rows import COLUMNS, record_of
 
 MODES = ("dense", "words", "hybrid")
 #: candidates of each side of a hybrid search: at least this many, or this many times k

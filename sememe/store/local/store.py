@@ -21,14 +21,17 @@ import numpy as np
 from sememe.errors import DamagedError, SememeError, StoreError, UsageError
 from sememe.shapes import Hits, Record, Vectors
 from sememe.store import filters
+from sememe.store.batch import checked
 from sememe.store.contract import Health
-from sememe.store.filter_sql import Sql, check_fields, compile_filter
+from sememe.store.filter_fields import check_fields
+from sememe.store.filter_sql import Sql, compile_filter
 from sememe.store.filter_tree import Expr
 from sememe.store.local import database, seals, vector_file, words, writing
 from sememe.store.local.codes import Keeper
 from sememe.store.local.lock import FileLock
 from sememe.store.local.search import Search, question
-from sememe.store.local.view import COLUMNS, View, Views, record_of, state_of
+from sememe.store.local.view import View, Views, state_of
+from sememe.store.record_rows import COLUMNS, record_of
 
 #: how often a reader that is overtaken by writers starts over
 TRIES = 50
@@ -158,7 +161,7 @@ class LocalStore:
         drop: Sequence[str] = (),
         sources: Mapping[str, str] | None = None,
     ) -> None:
-        batch = writing.checked(ids, vectors, records, self.dim)
+        batch = checked(ids, vectors, records, self.dim)
         with self.writing():
             self._tidy()
             with self._database.writing() as connection:
@@ -286,10 +289,7 @@ class LocalStore:
     def _compiled(self, connection: sqlite3.Connection, expr: Expr | None) -> Sql | None:
         if expr is None:
             return None
-        known: dict[str, set[str]] = {}
-        for name, kind in connection.execute("SELECT name, kind FROM fields"):
-            known.setdefault(name, set()).add(kind)
-        check_fields(expr, {name: frozenset(kinds) for name, kinds in known.items()})
+        check_fields(expr, connection.execute("SELECT name, kind FROM fields"))
         return compile_filter(expr)
 
     def get(self, ids: Sequence[str]) -> list[Record | None]:

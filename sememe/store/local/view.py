@@ -6,22 +6,20 @@ state is the same; the lengths and the codes as long as the vector file is, and 
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from sememe.errors import DamagedError
-from sememe.shapes import Place, Record, Scalar, Vectors
+from sememe.shapes import Scalar, Vectors
+from sememe.store import scan
 from sememe.store.filter_sql import Sql as Compiled
-from sememe.store.local import scan, seals, vector_file
+from sememe.store.local import seals, vector_file
 from sememe.store.local.codes import Codes, Keeper
 
 #: rows that the centroid is taken over, at least this many where there are more; and how many are few
@@ -31,7 +29,6 @@ FILTERS = 8
 
 #: a filter as SQL with its values
 Sql = tuple[str, tuple[Scalar, ...]]
-COLUMNS = "source, first, last, unit, title, item, span_start, span_end, hash, meta, text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,30 +189,3 @@ class Views:
         with self._guard:
             self._last = None
         self.keeper.forget()
-
-
-def record_of(row: Sequence[Any]) -> Record:
-    """A record from the values of `COLUMNS`."""
-    source, first, last, unit, title, item, start, end, digest, meta, text = row
-    return Record(
-        text=text,
-        place=Place(source, first, last, unit),
-        title=title,
-        item=item,
-        span=(start, end),
-        hash=digest,
-        meta=json.loads(meta),
-    )
-
-
-def _plain(value: Scalar | Sequence[Scalar]) -> Scalar | list[Scalar]:
-    return value if value is None or isinstance(value, (str, int, float)) else list(value)
-
-
-def row_of(record: Record) -> tuple[Scalar, ...]:
-    """The values of `COLUMNS`."""
-    place = record.place
-    plain = {key: _plain(value) for key, value in record.meta.items()}
-    meta = json.dumps(plain, ensure_ascii=False, allow_nan=False)
-    where = (place.source, place.start, place.end, place.unit)
-    return (*where, record.title, record.item, *record.span, record.hash, meta, record.text)

@@ -30,7 +30,7 @@ from sememe.errors import StoreError
 from sememe.store.local import index_files, seals
 from sememe.store.local.index_files import Unusable as Unusable
 from sememe.store.local.lock import FileLock
-from sememe.store.local.view import COLUMNS
+from sememe.store.record_rows import COLUMNS
 
 FOLDER = "words"
 STATE = "synced.json"

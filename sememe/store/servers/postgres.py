@@ -15,9 +15,9 @@ from typing import Any
 from sememe.errors import StoreError, UsageError
 from sememe.shapes import Hits, Record, Vectors
 from sememe.store import filters
+from sememe.store.batch import checked
 from sememe.store.contract import Health
-from sememe.store.filter_sql import check_fields
-from sememe.store.local.writing import checked
+from sememe.store.filter_fields import check_fields
 from sememe.store.servers import postgres_tables as tables
 from sememe.store.servers.address import read_address
 from sememe.store.servers.postgres_filter import Compiled
@@ -166,10 +166,7 @@ class PostgresStore:
     def _compiled(self, cursor: Any, where: str | Mapping[str, Any] | None) -> Compiled:
         expr = filters.parse(where)
         if expr is not None:
-            known: dict[str, set[str]] = {}
-            for name, kind in cursor.execute(f"SELECT name, kind FROM {self._schema}.fields"):
-                known.setdefault(name, set()).add(kind)
-            check_fields(expr, {name: frozenset(kinds) for name, kinds in known.items()})
+            check_fields(expr, cursor.execute(f"SELECT name, kind FROM {self._schema}.fields"))
         return Compiled(expr)
 
     def get(self, ids: Sequence[str]) -> list[Record | None]:

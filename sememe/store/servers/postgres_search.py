@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sememe.shapes import Hits, Vectors
-from sememe.store.local import scan
+from sememe.store import scan
 from sememe.store.servers.postgres_filter import Compiled
 from sememe.store.servers.postgres_tables import COLUMNS, record_of, vectors_of
 

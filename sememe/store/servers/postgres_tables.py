@@ -17,9 +17,9 @@ import numpy as np
 
 from sememe.errors import DataError, StoreError, UsageError
 from sememe.shapes import Place, Record, Scalar, Vectors
+from sememe.store.batch import Batch
 from sememe.store.filter_tree import storable
-from sememe.store.local.scan import ODD
-from sememe.store.local.writing import Batch
+from sememe.store.scan import ODD
 from sememe.store.servers.postgres_filter import facts_of
 
 LAYOUT = 1

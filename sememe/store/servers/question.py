@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sememe.errors import UsageError
 from sememe.shapes import Vectors
-from sememe.store.local.writing import matrix
+from sememe.store.batch import matrix
 
 MODES = ("dense", "words", "hybrid")
 
