@@ -13,6 +13,7 @@ from typing import Any
 from sememe.architectures.activations import activation
 from sememe.architectures.attention import self_attention
 from sememe.architectures.config import choice, number, positive
+from sememe.architectures.family import Family, Shapes
 from sememe.architectures.positions import learned
 from sememe.ops.contract import Inputs, Ops, Tensor, Weight
 
@@ -50,10 +51,10 @@ class BertConfig:
         )
 
 
-def shapes(config: BertConfig) -> dict[str, tuple[int | None, ...]]:
+def shapes(config: BertConfig) -> Shapes:
     """What the weights must look like; None is any length. Checked before a graph is built."""
     h, inner = config.width, config.inner
-    table: dict[str, tuple[int | None, ...]] = {
+    table: Shapes = {
         "embeddings.word_embeddings.weight": (None, h),
         "embeddings.position_embeddings.weight": (config.positions, h),
         "embeddings.token_type_embeddings.weight": (config.types, h),
@@ -112,3 +113,6 @@ def block(ops: Ops, weight: Weight, config: BertConfig, x: Tensor, mask: Tensor,
     inner = activation(ops, config.activation, dense(x, "intermediate.dense"))  # (b, n, inner)
     x = norm(ops.add(dense(inner, "output.dense"), x), "output.LayerNorm")
     return ops.tap(f"layers.{layer}.output", x)
+
+
+FAMILY = Family(BertConfig.read, shapes, bert, prefixes=("", "bert."))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from sememe.architectures import bert
+from sememe.architectures.family import Family, Shapes
 from sememe.errors import ModelError
-from sememe.ops.contract import Inputs, Ops, Tensor, Weight
+from sememe.ops.contract import Inputs, Ops, Tensor
 
 
 class Weights(Protocol):
@@ -39,29 +40,19 @@ class Architecture:
     vocabulary: int
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
-    """How one kind of network is read, checked and run.
-
-    The first of its ``shapes`` is the table of word vectors. ``prefixes`` are what its tensors' names may start with.
-    """
-
-    read: Callable[[Mapping[str, Any]], Any]
-    shapes: Callable[[Any], dict[str, tuple[int | None, ...]]]
-    run: Callable[[Ops, Weight, Any, Inputs], Tensor]
-    prefixes: tuple[str, ...]
-
-
-FAMILIES = {
-    "bert": Family(bert.BertConfig.read, bert.shapes, bert.bert, prefixes=("", "bert.")),
+#: by the config's ``model_type``
+FAMILIES: dict[str, Family] = {
+    "bert": bert.FAMILY,
 }
 
 
-def build(kind: str, config: Mapping[str, Any], weights: Weights) -> Architecture:
+def build(kind: str, config: Mapping[str, Any], weights: Weights, *, longest: int = 0) -> Architecture:
     """The network of ``config.json`` over ``weights``.
 
     Args:
         kind: the config's ``model_type``.
+        longest: no text will have more tokens, 0 for as many as the network takes; tables of positions that are
+            worked out end there.
 
     Raises:
         ModelError: an unknown kind, an unusable config, or weights that do not fit it (each is named).
@@ -81,6 +72,8 @@ def build(kind: str, config: Mapping[str, Any], weights: Weights) -> Architectur
         return prefix + (old if prefix + name not in weights and prefix + old in weights else name)
 
     _check(shapes, weights, find)
+    if longest:
+        numbers = replace(numbers, positions=min(numbers.positions, longest))
     return Architecture(
         run=lambda ops, inputs: family.run(ops, lambda name: _float32(name, weights(find(name))), numbers, inputs),
         width=numbers.width,
@@ -97,7 +90,7 @@ def _float32(name: str, array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     return array.astype(np.float32, copy=False)
 
 
-def _check(shapes: dict[str, tuple[int | None, ...]], weights: Weights, find: Callable[[str], str]) -> None:
+def _check(shapes: Shapes, weights: Weights, find: Callable[[str], str]) -> None:
     wrong = []
     for name, shape in shapes.items():
         if find(name) not in weights:

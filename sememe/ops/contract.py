@@ -10,7 +10,7 @@ Shapes in the docstrings: b texts, n tokens, h width, a heads, d = h / a.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -50,6 +50,21 @@ class Ops(Protocol):
     def prefix(self, table: Tensor, like: Tensor) -> Tensor:
         """The first n rows of ``table`` ``(rows, h)``, where ``like`` is ``(b, n)``: ``(n, h)``."""
 
+    def distances(self, like: Tensor) -> Tensor:
+        """How far each token stands after each other, ``j - i``, where ``like`` is ``(b, n)``: int32 ``(n, n)``."""
+
+    def pick(self, x: Tensor, index: Tensor) -> Tensor:
+        """``x[b, a, i, index[i, j]]``: from ``(b, a, n, r)`` by int32 ``(n, n)`` to ``(b, a, n, n)``."""
+
+    def split(self, x: Tensor, sizes: Sequence[int]) -> list[Tensor]:
+        """The last axis in parts of these sizes."""
+
+    def concat(self, parts: Sequence[Tensor]) -> Tensor:
+        """Tensors of equal shape one after the other along the last axis."""
+
+    def transpose(self, x: Tensor, axes: Sequence[int]) -> Tensor:
+        """The axes in another order."""
+
     def linear(self, x: Tensor, weight: npt.NDArray[Any], bias: npt.NDArray[Any] | None = None) -> Tensor:
         """``x @ weight.T + bias``; ``x`` ``(…, in)``, ``weight`` ``(out, in)`` as torch stores it."""
 
@@ -62,8 +77,11 @@ class Ops(Protocol):
     def multiply(self, x: Tensor, y: Tensor) -> Tensor:
         """Elementwise, with NumPy's broadcasting."""
 
-    def layer_norm(self, x: Tensor, weight: npt.NDArray[Any], bias: npt.NDArray[Any], eps: float) -> Tensor:
+    def layer_norm(self, x: Tensor, weight: npt.NDArray[Any], bias: npt.NDArray[Any] | None, eps: float) -> Tensor:
         """Ba et al. 2016 (arXiv 1607.06450) over the last axis, with the variance of the population."""
+
+    def rms_norm(self, x: Tensor, weight: npt.NDArray[Any], eps: float) -> Tensor:
+        """``x / √(mean(x²) + eps) · weight`` over the last axis (Zhang and Sennrich 2019, arXiv 1910.07467)."""
 
     def split_heads(self, x: Tensor, heads: int) -> Tensor:
         """``(b, n, h)`` to ``(b, a, n, d)``."""
@@ -71,10 +89,25 @@ class Ops(Protocol):
     def merge_heads(self, x: Tensor) -> Tensor:
         """``(b, a, n, d)`` to ``(b, n, h)``."""
 
-    def attention(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, *, name: str) -> Tensor:
-        """``softmax(q kᵀ / √d) v`` over the tokens that ``mask`` ``(b, n)`` keeps (Vaswani et al. 2017, eq. 1).
+    def repeat_heads(self, x: Tensor, times: int) -> Tensor:
+        """Each head so many times in a row: ``(b, g, n, d)`` to ``(b, g · times, n, d)``."""
 
-        ``q``, ``k``, ``v`` and the result are ``(b, a, n, d)``. The softmax, ``(b, a, n, n)``, is tapped as ``name``.
+    def attention(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor,
+        *,
+        name: str,
+        bias: Tensor | None = None,
+        scale: float | None = None,
+    ) -> Tensor:
+        """``softmax(scale · q kᵀ + bias) v`` over the tokens that ``mask`` ``(b, n)`` keeps (Vaswani et al. 2017,
+        eq. 1).
+
+        ``q``, ``k``, ``v`` and the result are ``(b, a, n, d)``; ``bias`` broadcasts to the scores ``(b, a, n, n)``,
+        where -1e9 forbids; ``scale`` is 1 / √d if None. The softmax, ``(b, a, n, n)``, is tapped as ``name``.
         """
 
     def gelu(self, x: Tensor) -> Tensor:
@@ -91,6 +124,12 @@ class Ops(Protocol):
 
     def tanh(self, x: Tensor) -> Tensor:
         """Elementwise."""
+
+    def sigmoid(self, x: Tensor) -> Tensor:
+        """``1 / (1 + e⁻ˣ)``."""
+
+    def log(self, x: Tensor) -> Tensor:
+        """The natural logarithm of numbers above 0."""
 
     def squeeze(self, x: Tensor, axis: int) -> Tensor:
         """Without an axis of length 1."""

@@ -6,7 +6,7 @@ It is the twin of every faster interpreter and the source of the glass box's num
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,22 @@ class NumpyOps:
     def prefix(self, table: Array, like: Array) -> Array:
         return table[: like.shape[1]]
 
+    def distances(self, like: Array) -> Array:
+        place = np.arange(like.shape[1], dtype=np.int32)
+        return place[None, :] - place[:, None]
+
+    def pick(self, x: Array, index: Array) -> Array:
+        return np.take_along_axis(x, np.broadcast_to(index, (*x.shape[:2], *index.shape)), axis=-1)
+
+    def split(self, x: Array, sizes: Sequence[int]) -> list[Array]:
+        return np.split(x, np.cumsum(sizes)[:-1], axis=-1)
+
+    def concat(self, parts: Sequence[Array]) -> Array:
+        return np.concatenate(parts, axis=-1)
+
+    def transpose(self, x: Array, axes: Sequence[int]) -> Array:
+        return x.transpose(axes)
+
     def linear(self, x: Array, weight: Array, bias: Array | None = None) -> Array:
         y = x @ weight.T
         return y if bias is None else y + bias
@@ -46,10 +62,14 @@ class NumpyOps:
     def multiply(self, x: Array, y: Array) -> Array:
         return x * y
 
-    def layer_norm(self, x: Array, weight: Array, bias: Array, eps: float) -> Array:
+    def layer_norm(self, x: Array, weight: Array, bias: Array | None, eps: float) -> Array:
         centred = x - x.mean(axis=-1, keepdims=True)
         variance = (centred**2).mean(axis=-1, keepdims=True)
-        return centred / np.sqrt(variance + np.float32(eps)) * weight + bias
+        y = centred / np.sqrt(variance + np.float32(eps)) * weight
+        return y if bias is None else y + bias
+
+    def rms_norm(self, x: Array, weight: Array, eps: float) -> Array:
+        return x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + np.float32(eps)) * weight
 
     def split_heads(self, x: Array, heads: int) -> Array:
         b, n, h = x.shape
@@ -59,10 +79,26 @@ class NumpyOps:
         b, a, n, d = x.shape
         return x.transpose(0, 2, 1, 3).reshape(b, n, a * d)
 
-    def attention(self, q: Array, k: Array, v: Array, mask: Array, *, name: str) -> Array:
-        scores = q @ k.transpose(0, 1, 3, 2) / np.float32(math.sqrt(q.shape[-1]))  # (b, a, n, n)
-        kept = mask[:, None, None, :] > 0
-        scores = np.where(kept, scores, -np.inf)
+    def repeat_heads(self, x: Array, times: int) -> Array:
+        return np.repeat(x, times, axis=1)
+
+    def attention(
+        self,
+        q: Array,
+        k: Array,
+        v: Array,
+        mask: Array,
+        *,
+        name: str,
+        bias: Array | None = None,
+        scale: float | None = None,
+    ) -> Array:
+        scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+        scores = q @ k.transpose(0, 1, 3, 2) * np.float32(scale)  # (b, a, n, n)
+        if bias is not None:
+            scores = scores + bias
+        # The lowest number instead of -inf: padding may see nothing but padding, and must still not become NaN.
+        scores = np.where(mask[:, None, None, :] > 0, scores, np.finfo(np.float32).min)
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         weights = self.tap(name, weights / weights.sum(axis=-1, keepdims=True))
         return weights @ v
@@ -82,6 +118,12 @@ class NumpyOps:
 
     def tanh(self, x: Array) -> Array:
         return np.tanh(x)
+
+    def sigmoid(self, x: Array) -> Array:
+        return _sigmoid(x)
+
+    def log(self, x: Array) -> Array:
+        return np.log(x)
 
     def squeeze(self, x: Array, axis: int) -> Array:
         return np.squeeze(x, axis)

@@ -91,9 +91,34 @@ class OpenvinoOps:
         return self.op.gather(table, ids, self.op.constant(np.int32(0)))
 
     def prefix(self, table: Node, like: Node) -> Node:
+        return self.op.slice(table, self.numbers(0), self._length(like), self.numbers(1), self.numbers(0))
+
+    def _length(self, like: Node) -> Node:
+        """n of ``(b, n)``, as a node ``(1,)``."""
         shape = self.op.shape_of(like, output_type="i32")
-        length = self.op.gather(shape, self.numbers(1), self.op.constant(np.int32(0)))
-        return self.op.slice(table, self.numbers(0), length, self.numbers(1), self.numbers(0))
+        return self.op.gather(shape, self.numbers(1), self.op.constant(np.int32(0)))
+
+    def distances(self, like: Node) -> Node:
+        zero, one = self.op.constant(np.int32(0)), self.op.constant(np.int32(1))
+        place = self.op.range(zero, self.op.squeeze(self._length(like), self.numbers(0)), one, "i32")
+        return self.op.subtract(self.unsqueeze(place, 0), self.unsqueeze(place, 1))
+
+    def pick(self, x: Node, index: Node) -> Node:
+        shape = self.op.shape_of(x, output_type="i32")
+        outer = self.op.gather(shape, self.numbers(0, 1), self.op.constant(np.int32(0)))
+        square = self.op.shape_of(index, output_type="i32")
+        wide = self.op.broadcast(index, self.op.concat([outer, square], 0))
+        return self.op.gather_elements(x, wide, 3)
+
+    def split(self, x: Node, sizes: Sequence[int]) -> list[Node]:
+        parts = self.op.variadic_split(x, self.op.constant(np.int32(-1)), self.numbers(*sizes))
+        return list(parts.outputs())
+
+    def concat(self, parts: Sequence[Node]) -> Node:
+        return self.op.concat(list(parts), -1)
+
+    def transpose(self, x: Node, axes: Sequence[int]) -> Node:
+        return self.op.transpose(x, self.numbers(*axes))
 
     def linear(self, x: Node, weight: Array, bias: Array | None = None) -> Node:
         y = self.op.matmul(x, self.constant(weight), False, True)
@@ -108,9 +133,15 @@ class OpenvinoOps:
     def multiply(self, x: Node, y: Node) -> Node:
         return self.op.multiply(x, y)
 
-    def layer_norm(self, x: Node, weight: Array, bias: Array, eps: float) -> Node:
+    def layer_norm(self, x: Node, weight: Array, bias: Array | None, eps: float) -> Node:
         y = self.op.mvn(x, self.numbers(-1), True, float(eps), "inside_sqrt")
-        return self.op.add(self.op.multiply(y, self.constant(weight)), self.constant(bias))
+        y = self.op.multiply(y, self.constant(weight))
+        return y if bias is None else self.op.add(y, self.constant(bias))
+
+    def rms_norm(self, x: Node, weight: Array, eps: float) -> Node:
+        mean = self.op.reduce_mean(self.op.multiply(x, x), self.numbers(-1), True)
+        length = self.op.sqrt(self.op.add(mean, self.scalar(eps)))
+        return self.op.multiply(self.op.divide(x, length), self.constant(weight))
 
     def split_heads(self, x: Node, heads: int) -> Node:
         # A 0 keeps an axis and -1 takes the rest, so the lengths of batch and text may change from run to run.
@@ -120,9 +151,26 @@ class OpenvinoOps:
     def merge_heads(self, x: Node) -> Node:
         return self.op.reshape(self.op.transpose(x, self.numbers(0, 2, 1, 3)), self.numbers(0, 0, -1), True)
 
-    def attention(self, q: Node, k: Node, v: Node, mask: Node, *, name: str) -> Node:
-        width = q.get_output_partial_shape(0)[3].get_length()
-        scores = self.op.multiply(self.op.matmul(q, k, False, True), self.scalar(1 / math.sqrt(width)))
+    def repeat_heads(self, x: Node, times: int) -> Node:
+        heads = np.repeat(np.arange(_output(x).get_partial_shape()[1].get_length(), dtype=np.int32), times)
+        return self.op.gather(x, self.constant(heads), self.op.constant(np.int32(1)))
+
+    def attention(
+        self,
+        q: Node,
+        k: Node,
+        v: Node,
+        mask: Node,
+        *,
+        name: str,
+        bias: Node | None = None,
+        scale: float | None = None,
+    ) -> Node:
+        if scale is None:
+            scale = 1 / math.sqrt(_output(q).get_partial_shape()[3].get_length())
+        scores = self.op.multiply(self.op.matmul(q, k, False, True), self.scalar(scale))
+        if bias is not None:
+            scores = self.op.add(scores, bias)
         # 0 for a token, very low for padding: after the softmax exactly 0
         low = self.op.multiply(self.op.subtract(self.scalar(1), mask), self.scalar(-1e9))
         scores = self.op.add(scores, self.op.unsqueeze(low, self.numbers(1, 2)))
@@ -143,6 +191,12 @@ class OpenvinoOps:
     def tanh(self, x: Node) -> Node:
         return self.op.tanh(x)
 
+    def sigmoid(self, x: Node) -> Node:
+        return self.op.sigmoid(x)
+
+    def log(self, x: Node) -> Node:
+        return self.op.log(x)
+
     def squeeze(self, x: Node, axis: int) -> Node:
         return self.op.squeeze(x, self.numbers(axis))
 
@@ -160,6 +214,11 @@ class OpenvinoOps:
         if name in self.wanted:
             self.taps[name] = x
         return x
+
+
+def _output(x: Node) -> Any:
+    """A node's only output; what `OpenvinoOps.split` gives are outputs already."""
+    return x.output(0) if hasattr(x, "output") else x
 
 
 class Network:

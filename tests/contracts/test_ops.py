@@ -29,12 +29,15 @@ BF16 = 0.01
 #: one text of one token, widths that no tile of a processor likes, and ones that it does
 SIZES = [(1, 1), (1, 7), (3, 1), (2, 5), (5, 13), (4, 16), (3, 33), (2, 64)]
 H, INNER, HEADS, ROWS = 20, 12, 4, 71
+#: places that `pick` chooses among
+PLACES = 6
 EPS = 1e-5
 
 _random = np.random.default_rng(11)
 TABLE = _random.normal(size=(ROWS, H)).astype(np.float32)
 WEIGHT = _random.normal(size=(INNER, H)).astype(np.float32)
 BIAS = _random.normal(size=INNER).astype(np.float32)
+FAR = _random.normal(size=(129, 3)).astype(np.float32)
 SCALE, SHIFT = _random.normal(size=(2, H)).astype(np.float32)
 
 
@@ -77,11 +80,12 @@ def _merge(x: Any) -> Any:
     return np.concatenate([x[:, a] for a in range(x.shape[1])], axis=-1)
 
 
-def _softmax_of(q: Any, k: Any, mask: Any) -> Any:
+def _softmax_of(q: Any, k: Any, mask: Any, bias: Any = None, scale: float | None = None) -> Any:
     weights = np.zeros((*q.shape[:3], k.shape[2]))
+    scale = q.shape[3] ** -0.5 if scale is None else scale
     for b, a, i in np.ndindex(*q.shape[:3]):
         kept = [j for j in range(k.shape[2]) if mask[b, j]]
-        scores = [float(q[b, a, i] @ k[b, a, j]) / math.sqrt(q.shape[3]) for j in kept]
+        scores = [float(q[b, a, i] @ k[b, a, j]) * scale + (0 if bias is None else bias[a, i, j]) for j in kept]
         powers = [math.exp(s - max(scores)) for s in scores]
         for j, power in zip(kept, powers, strict=True):
             weights[b, a, i, j] = power / sum(powers)
@@ -92,12 +96,36 @@ def _attention(q: Any, k: Any, v: Any, mask: Any) -> Any:
     return np.einsum("baij,bajd->baid", _softmax_of(q, k, mask), v)
 
 
+def _biased(q: Any, k: Any, v: Any, mask: Any, bias: Any) -> Any:
+    return np.einsum("baij,bajd->baid", _softmax_of(q, k, mask, bias, 0.3), v)
+
+
+def _pick(x: Any, places: Any) -> Any:
+    n = x.shape[2]
+    out = np.zeros((*x.shape[:3], n))
+    for b, a, i, j in np.ndindex(*out.shape):
+        out[b, a, i, j] = x[b, a, i, (j - i) % PLACES]
+    return out
+
+
+def _rms(x: Any) -> Any:
+    return _rows(lambda row: row / math.sqrt(math.fsum(row * row) / len(row) + EPS))(x) * SCALE
+
+
 def _maximum(x: Any, mask: Any) -> Any:
     return np.stack([x[b, mask[b] > 0].max(axis=0) for b in range(len(x))])
 
 
 def _normalize(x: Any) -> Any:
     return _rows(lambda row: row / math.sqrt(math.fsum(row * row)))(x)
+
+
+#: where `pick` looks for each distance: any table that differs between near distances will do
+AROUND = (np.arange(-64, 65) % PLACES).astype(np.int32)
+
+
+def _shifted(ops: Any, ids: Any) -> Any:
+    return ops.add(ops.distances(ids), ops.constant(np.int32(64)))
 
 
 BNH, HEADED = ("b", "n", H), ("b", HEADS, "n", H // HEADS)
@@ -111,6 +139,28 @@ CASES = [
         lambda i: np.stack([TABLE[p] for p in range(i.shape[1])]),
         ["ids"],
     ),
+    Case(
+        "distances",
+        lambda ops, ids: ops.gather(ops.constant(FAR), _shifted(ops, ids)),
+        [("b", "n")],
+        lambda ids: np.array([[FAR[64 + j - i] for j in range(ids.shape[1])] for i in range(ids.shape[1])]),
+        ["ids"],
+    ),
+    Case(
+        "pick",
+        lambda ops, x, ids: ops.pick(x, ops.gather(ops.constant(AROUND), _shifted(ops, ids))),
+        [("b", HEADS, "n", PLACES), ("b", "n")],
+        _pick,
+        ["", "ids"],
+    ),
+    Case(
+        "split",
+        lambda ops, x: ops.add(ops.split(x, [7, 7, 6])[0], ops.split(x, [6, 7, 7])[2]),
+        [BNH],
+        lambda x: x[..., :7] + x[..., 13:],
+    ),
+    Case("concat", lambda ops, x, y: ops.concat([y, x]), [BNH, BNH], lambda x, y: np.dstack([y, x])),
+    Case("transpose", lambda ops, x: ops.transpose(x, (2, 0, 1)), [BNH], lambda x: np.einsum("bnh->hbn", x)),
     Case("linear", lambda ops, x: ops.linear(x, WEIGHT), [BNH], lambda x: np.einsum("bnh,oh->bno", x, WEIGHT)),
     Case(
         "linear",
@@ -129,6 +179,20 @@ CASES = [
     Case("add", lambda ops, x, y: ops.add(x, y), [BNH, ("n", H)], lambda x, y: x + y[None], name="add, broadcast"),
     Case("multiply", lambda ops, x, y: ops.multiply(x, y), [BNH, ("b", "n", 1)], lambda x, y: x * y),
     Case("layer_norm", lambda ops, x: ops.layer_norm(x, SCALE, SHIFT, EPS), [BNH], _layer_norm),
+    Case(
+        "layer_norm",
+        lambda ops, x: ops.layer_norm(x, SCALE, None, EPS),
+        [BNH],
+        lambda x: _layer_norm(x) - SHIFT,
+        name="layer_norm without shift",
+    ),
+    Case("rms_norm", lambda ops, x: ops.rms_norm(x, SCALE, EPS), [BNH], _rms),
+    Case(
+        "repeat_heads",
+        lambda ops, x: ops.repeat_heads(x, 3),
+        [HEADED],
+        lambda x: np.stack([x[:, a // 3] for a in range(3 * HEADS)], axis=1),
+    ),
     Case("split_heads", lambda ops, x: ops.split_heads(x, HEADS), [BNH], _split),
     Case("merge_heads", lambda ops, x: ops.merge_heads(x), [HEADED], _merge),
     Case(
@@ -137,6 +201,14 @@ CASES = [
         [HEADED, HEADED, HEADED, ("b", "n")],
         _attention,
         ["", "", "", "mask"],
+    ),
+    Case(
+        "attention",
+        lambda ops, q, k, v, mask, bias: ops.attention(q, k, v, mask, name="weights", bias=bias, scale=0.3),
+        [HEADED, HEADED, HEADED, ("b", "n"), (HEADS, "n", "n")],
+        _biased,
+        ["", "", "", "mask", ""],
+        name="attention with a bias",
     ),
     Case(
         "gelu",
@@ -153,6 +225,13 @@ CASES = [
     Case("relu", lambda ops, x: ops.relu(x), [BNH], _each(lambda x: x if x > 0 else 0.0)),
     Case("silu", lambda ops, x: ops.silu(x), [BNH], _each(lambda x: x / (1 + math.exp(-x)))),
     Case("tanh", lambda ops, x: ops.tanh(x), [BNH], _each(math.tanh)),
+    Case("sigmoid", lambda ops, x: ops.sigmoid(x), [BNH], _each(lambda x: 1 / (1 + math.exp(-x)))),
+    Case(
+        "log",
+        lambda ops, x: ops.log(ops.add(ops.relu(x), ops.constant(np.float32(1)))),
+        [BNH],
+        _each(lambda x: math.log(1 + max(x, 0))),
+    ),
     Case("squeeze", lambda ops, x: ops.squeeze(x, 1), [("b", 1, H)], lambda x: x[:, 0]),
     Case("unsqueeze", lambda ops, x: ops.unsqueeze(x, 1), [("b", "n")], lambda x: x[:, None, :]),
     Case("maximum", lambda ops, x, mask: ops.maximum(x, mask), [BNH, ("b", "n")], _maximum, ["", "mask"]),
