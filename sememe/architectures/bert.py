@@ -20,7 +20,7 @@ from sememe.ops.contract import Inputs, Ops, Tensor, Weight
 
 @dataclass(frozen=True, slots=True)
 class BertConfig:
-    """The published numbers of one BERT."""
+    """The published numbers of one BERT; ``first`` rows of the table of positions are never used."""
 
     layers: int
     heads: int
@@ -30,6 +30,7 @@ class BertConfig:
     eps: float
     positions: int
     types: int
+    first: int = 0
 
     @classmethod
     def read(cls, config: Mapping[str, Any]) -> BertConfig:
@@ -56,7 +57,7 @@ def shapes(config: BertConfig) -> Shapes:
     h, inner = config.width, config.inner
     table: Shapes = {
         "embeddings.word_embeddings.weight": (None, h),
-        "embeddings.position_embeddings.weight": (config.positions, h),
+        "embeddings.position_embeddings.weight": (config.first + config.positions, h),
         "embeddings.token_type_embeddings.weight": (config.types, h),
         "embeddings.LayerNorm.weight": (h,),
         "embeddings.LayerNorm.bias": (h,),
@@ -83,7 +84,9 @@ def bert(ops: Ops, weight: Weight, config: BertConfig, inputs: Inputs) -> Tensor
 def embeddings(ops: Ops, weight: Weight, config: BertConfig, inputs: Inputs) -> Tensor:
     """Word, position and type vectors, added and normalised: ``(b, n, h)``."""
     rows = ops.tap("rows", ops.gather(ops.constant(weight("embeddings.word_embeddings.weight")), inputs.ids))
-    places = learned(ops, ops.constant(weight("embeddings.position_embeddings.weight")), inputs.ids)  # (n, h)
+    places = learned(
+        ops, ops.constant(weight("embeddings.position_embeddings.weight")[config.first :]), inputs.ids
+    )  # (n, h)
     table = weight("embeddings.token_type_embeddings.weight")
     # (b, n, h), or (h,) when all are of one type
     types = ops.constant(table[0]) if inputs.types is None else ops.gather(ops.constant(table), inputs.types)

@@ -20,6 +20,24 @@ def positive(config: Mapping[str, Any], key: str, *, default: int | None = None,
     return value
 
 
+def natural(config: Mapping[str, Any], key: str, *, default: int) -> int:
+    """A whole number, 0 or above; null is the default."""
+    value = config.get(key)
+    value = default if value is None else value
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ModelError(f'config.json: "{key}" must be a whole number, 0 or above', why=[f"it is {value!r:.100}"])
+    return value
+
+
+def flag(config: Mapping[str, Any], key: str, *, default: bool) -> bool:
+    """True or false; null is the default."""
+    value = config.get(key)
+    value = default if value is None else value
+    if not isinstance(value, bool):
+        raise ModelError(f'config.json: "{key}" must be true or false', why=[f"it is {value!r:.100}"])
+    return value
+
+
 def number(config: Mapping[str, Any], key: str, *, default: float) -> float:
     """A number above 0."""
     value = config.get(key, default)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sememe.architectures import bert
+from sememe.architectures import bert, roberta
 from sememe.architectures.family import Family, Shapes
 from sememe.errors import ModelError
 from sememe.ops.contract import Inputs, Ops, Tensor
@@ -43,6 +43,9 @@ class Architecture:
 #: by the config's ``model_type``
 FAMILIES: dict[str, Family] = {
     "bert": bert.FAMILY,
+    "camembert": roberta.FAMILY,
+    "roberta": roberta.FAMILY,
+    "xlm-roberta": roberta.FAMILY,
 }
 
 
