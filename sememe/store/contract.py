@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from sememe.shapes import Hits, Record, Vectors
+from sememe.store.facets import Facet
 
 Mode = Literal["dense", "words", "hybrid"]
 
@@ -35,7 +36,7 @@ class Store(Protocol):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """Of ``{"dense", "words", "hybrid", "where"}``; asking for what is missing raises before anything changes."""
+        """Of ``{"dense", "words", "hybrid", "where", "facets"}``; asking for others raises before anything changes."""
 
     @property
     def dim(self) -> int:
@@ -70,7 +71,7 @@ class Store(Protocol):
         where: str | Mapping[str, Any] | None = None,
         mode: str = "dense",
     ) -> list[Hits]:
-        """The best ``k`` of each query, in the order of the queries.
+        """The best ``k`` of each query, in the order of the queries; fewer are the first of more.
 
         Args:
             vectors: float32 ``(q, dim)``; needed by the modes dense and hybrid.
@@ -89,6 +90,14 @@ class Store(Protocol):
 
     def count(self, where: str | Mapping[str, Any] | None = None) -> int:
         """How many items there are, or satisfy ``where``."""
+
+    def facets(self, field: str, where: str | Mapping[str, Any] | None = None, *, limit: int | None = 20) -> Facet:
+        """How many of the items that satisfy ``where`` hold each value of a field.
+
+        Args:
+            field: named as in filters, so ``source`` and ``title`` too; one that no record has raises `UsageError`.
+            limit: at most so many values, the most frequent; None for all.
+        """
 
     def sources(self) -> Mapping[str, str]:
         """Every source that was put completely, with the hash of its content."""

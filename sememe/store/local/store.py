@@ -23,15 +23,15 @@ from sememe.shapes import Hits, Record, Vectors
 from sememe.store import filters
 from sememe.store.batch import checked
 from sememe.store.contract import Health
+from sememe.store.facets import Facet, asked
 from sememe.store.filter_fields import check_fields
 from sememe.store.filter_sql import Sql, compile_filter
 from sememe.store.filter_tree import Expr
-from sememe.store.local import database, seals, vector_file, words, writing
+from sememe.store.local import database, facets, records, seals, vector_file, words, writing
 from sememe.store.local.codes import Keeper
 from sememe.store.local.lock import FileLock
 from sememe.store.local.search import Search, question
 from sememe.store.local.view import View, Views, state_of
-from sememe.store.record_rows import COLUMNS, record_of
 
 #: how often a reader that is overtaken by writers starts over
 TRIES = 50
@@ -115,7 +115,7 @@ class LocalStore:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        return frozenset({"dense", "words", "hybrid", "where"})
+        return frozenset({"dense", "words", "hybrid", "where", "facets"})
 
     @property
     def dim(self) -> int:
@@ -293,12 +293,8 @@ class LocalStore:
         return compile_filter(expr)
 
     def get(self, ids: Sequence[str]) -> list[Record | None]:
-        chosen = "(SELECT number FROM rows WHERE id IN (SELECT value FROM json_each(?)))"
-        sql = f"SELECT number, id, {COLUMNS}, seal FROM records WHERE number IN {chosen}"
         with self._database.reading() as connection:
-            rows = [seals.proved(row) for row in connection.execute(sql, [json.dumps(list(ids))])]
-        found = {row[1]: record_of(row[2:]) for row in rows}
-        return [found.get(id) for id in ids]
+            return records.get(connection, ids)
 
     def vectors(self, ids: Sequence[str]) -> Vectors:
         def ask(search: Search) -> Vectors:
@@ -316,34 +312,26 @@ class LocalStore:
         return self._asked(ask, None)
 
     def count(self, where: str | Mapping[str, Any] | None = None) -> int:
-        expr = filters.parse(where)
         with self._database.reading() as connection:
-            compiled = self._compiled(connection, expr)
-            if compiled is None:
-                return state_of(connection).live
-            sql, values = compiled
-            return int(connection.execute(f"SELECT count(*) FROM records WHERE {sql}", values).fetchone()[0])
+            return records.count(connection, self._compiled(connection, filters.parse(where)))
+
+    def facets(self, field: str, where: str | Mapping[str, Any] | None = None, *, limit: int | None = 20) -> Facet:
+        exists = asked(field, limit)
+        with self._database.reading() as connection:
+            self._compiled(connection, exists)
+            return facets.counted(connection, field, self._compiled(connection, filters.parse(where)), limit)
 
     def sources(self) -> Mapping[str, str]:
         with self._database.reading() as connection:
             return dict(connection.execute("SELECT source, hash FROM sources"))
 
     def ids(self, source: str | None = None, *, items: Sequence[str] | None = None) -> list[str]:
-        conditions, values = [], []
-        if source is not None:
-            conditions, values = ["source = ?"], [source]
-        if items is not None:
-            conditions.append("item IN (SELECT value FROM json_each(?))")
-            values.append(json.dumps(list(items)))
-        sql = f"SELECT id FROM records WHERE {' AND '.join(conditions)} ORDER BY id"
         with self._database.reading() as connection:
-            rows = connection.execute(sql if conditions else "SELECT id FROM rows ORDER BY id", values)
-            return [id for (id,) in rows]
+            return records.ids(connection, source, items)
 
     def known(self, hashes: Sequence[str]) -> Mapping[str, str]:
-        sql = "SELECT hash, min(id) FROM records WHERE hash IN (SELECT value FROM json_each(?)) GROUP BY hash"
         with self._database.reading() as connection:
-            return dict(connection.execute(sql, [json.dumps(list(hashes))]))
+            return records.known(connection, hashes)
 
     # --- care --------------------------------------------------------------------------------------------------------
 

@@ -17,9 +17,11 @@ from sememe.shapes import Hits, Record, Vectors
 from sememe.store import filters
 from sememe.store.batch import checked
 from sememe.store.contract import Health
+from sememe.store.facets import Facet, asked
 from sememe.store.filter_fields import check_fields
 from sememe.store.servers import postgres_tables as tables
 from sememe.store.servers.address import read_address
+from sememe.store.servers.postgres_facets import counted
 from sememe.store.servers.postgres_filter import Compiled
 from sememe.store.servers.postgres_search import Search, count
 from sememe.store.servers.postgres_session import Session
@@ -106,7 +108,7 @@ class PostgresStore:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        return frozenset({"dense", "where"})
+        return frozenset({"dense", "where", "facets"})
 
     @property
     def dim(self) -> int:
@@ -189,6 +191,12 @@ class PostgresStore:
     def count(self, where: str | Mapping[str, Any] | None = None) -> int:
         with self._reading() as cursor:
             return count(cursor, self._schema, self._compiled(cursor, where))
+
+    def facets(self, field: str, where: str | Mapping[str, Any] | None = None, *, limit: int | None = 20) -> Facet:
+        exists = asked(field, limit)
+        with self._reading() as cursor:
+            check_fields(exists, cursor.execute(f"SELECT name, kind FROM {self._schema}.fields"))
+            return counted(cursor, self._schema, field, self._compiled(cursor, where), limit)
 
     def sources(self) -> Mapping[str, str]:
         with self._reading() as cursor:

@@ -1,0 +1,48 @@
+"""What the records of a store in a folder are asked for by name, in the transaction of a connection."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+
+from sememe.shapes import Record
+from sememe.store.filter_sql import Sql
+from sememe.store.local import seals
+from sememe.store.local.view import state_of
+from sememe.store.record_rows import COLUMNS, record_of
+
+
+def get(connection: sqlite3.Connection, ids: Sequence[str]) -> list[Record | None]:
+    """The records of ``ids`` in their order, None for an unknown one."""
+    chosen = "(SELECT number FROM rows WHERE id IN (SELECT value FROM json_each(?)))"
+    sql = f"SELECT number, id, {COLUMNS}, seal FROM records WHERE number IN {chosen}"
+    rows = [seals.proved(row) for row in connection.execute(sql, [json.dumps(list(ids))])]
+    found = {row[1]: record_of(row[2:]) for row in rows}
+    return [found.get(id) for id in ids]
+
+
+def count(connection: sqlite3.Connection, where: Sql | None) -> int:
+    """How many there are, or satisfy a filter."""
+    if where is None:
+        return state_of(connection).live
+    sql, values = where
+    return int(connection.execute(f"SELECT count(*) FROM records WHERE {sql}", values).fetchone()[0])
+
+
+def ids(connection: sqlite3.Connection, source: str | None, items: Sequence[str] | None) -> list[str]:
+    """The ids of a source, of the chunks of some items, or all, ascending."""
+    conditions, values = [], []
+    if source is not None:
+        conditions, values = ["source = ?"], [source]
+    if items is not None:
+        conditions.append("item IN (SELECT value FROM json_each(?))")
+        values.append(json.dumps(list(items)))
+    sql = f"SELECT id FROM records WHERE {' AND '.join(conditions)} ORDER BY id"
+    return [id for (id,) in connection.execute(sql if conditions else "SELECT id FROM rows ORDER BY id", values)]
+
+
+def known(connection: sqlite3.Connection, hashes: Sequence[str]) -> dict[str, str]:
+    """Of these content hashes the ones that are here, each with the id of an item that has it."""
+    sql = "SELECT hash, min(id) FROM records WHERE hash IN (SELECT value FROM json_each(?)) GROUP BY hash"
+    return dict(connection.execute(sql, [json.dumps(list(hashes))]))
