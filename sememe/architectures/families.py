@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sememe.architectures import bert, roberta
+from sememe.architectures import bert, gemma, llama, roberta
 from sememe.architectures.family import Family, Shapes
 from sememe.errors import ModelError
 from sememe.ops.contract import Inputs, Ops, Tensor
@@ -44,6 +44,11 @@ class Architecture:
 FAMILIES: dict[str, Family] = {
     "bert": bert.FAMILY,
     "camembert": roberta.FAMILY,
+    "gemma3_text": gemma.FAMILY,
+    "llama": llama.LLAMA,
+    "mistral": llama.MISTRAL,
+    "qwen2": llama.QWEN2,
+    "qwen3": llama.QWEN3,
     "roberta": roberta.FAMILY,
     "xlm-roberta": roberta.FAMILY,
 }
