@@ -7,6 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples on every machine and in every run, and no word about how long one takes.
+settings.register_profile(
+    "sememe", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("sememe")
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 

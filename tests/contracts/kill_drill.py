@@ -4,7 +4,7 @@ The child says what it is about to do before each call and that it is done after
 at, the store must hold exactly what it held before the unfinished call, or exactly what it would hold after it.
 
 Every kill has a goal, one kind of call after the other: it comes after the child has said that it tries that, at once
-or a moment later. The calls follow from a seed; where in a call a kill lands, the machine decides, and no test counts it.
+or a moment later. The calls follow from a seed. Where in a call a kill lands, the machine decides, and no test asks.
 
 A nursery imports everything once and forks a child for each kill: several kills a second instead of two.
 """

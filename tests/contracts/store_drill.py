@@ -1,8 +1,10 @@
-"""What the contract test of stores runs on: adaptors, small records, and a child process that writes until killed."""
+"""What the contract test of stores runs on: adaptors, small records, and children that write or read until told."""
 
 from __future__ import annotations
 
+import itertools
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,10 +79,9 @@ def text_of(number: int) -> str:
     return " ".join(WORDS[number >> shift & 7] for shift in (0, 3, 6)) + f" n{number}"
 
 
-def write_until_killed(adaptor: str, folder: Path, first: int) -> None:
+def write_until_killed(store: Store) -> None:
     """Put, replace, delete and compact, and print each thing once it is acknowledged."""
-    store = ADAPTORS[adaptor](folder)
-    number = first
+    number = 0
     while True:
         ids = [f"i{(number + i) % 97}" for i in range(5)]
         numbers = [number + i for i in range(5)]
@@ -103,5 +104,30 @@ def write_until_killed(adaptor: str, folder: Path, first: int) -> None:
             store.search(None, 3, words=["river"], mode="words")
 
 
+def read_until_told(store: Store) -> None:
+    """Ask, and compare each answer with the number that it is made of; say when it was often enough, and go on until
+    standard input ends."""
+    told = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), told.set()), daemon=True).start()
+    modes = [mode for mode in ("dense", "words", "hybrid") if mode in store.capabilities]
+    for asked in itertools.count():
+        if asked == 30:
+            print("enough", flush=True)
+        if told.is_set():
+            break
+        query = vector_of(asked)
+        (hits,) = store.search(query[np.newaxis], 10, words=["river bank"], mode=modes[asked % len(modes)])
+        for hit in hits:
+            number = int(str(hit.meta["number"]))
+            assert hit.text == text_of(number)
+            if "cosine" in hit.scores:
+                right = vector_of(number).astype(np.float64) @ query
+                right /= np.linalg.norm(vector_of(number)) * np.linalg.norm(query)
+                assert abs(hit.scores["cosine"] - right) < 1e-5
+        assert list(hits.scores) == sorted(hits.scores, reverse=True)
+        assert len(set(hits.ids)) == len(hits)
+
+
 if __name__ == "__main__":
-    write_until_killed(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+    with ADAPTORS[sys.argv[2]](Path(sys.argv[3])) as opened:  # type: ignore[attr-defined]
+        {"write": write_until_killed, "read": read_until_told}[sys.argv[1]](opened)

@@ -8,10 +8,10 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from queue import SimpleQueue
 from tempfile import mkdtemp
 from typing import Any
 
@@ -546,10 +546,10 @@ def test_like_a_dictionary(name: str) -> None:
 # --- other processes and threads -------------------------------------------------------------------------------------
 
 
-def _child(adaptor: str, folder: Path, first: int) -> subprocess.Popen[str]:
+def _child(verb: str, adaptor: str, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, str(HERE / "store_drill.py"), adaptor, str(folder), str(first)],
-        stdout=subprocess.PIPE, text=True, cwd=HERE.parents[1],
+        [sys.executable, str(HERE / "store_drill.py"), verb, adaptor, str(folder)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE.parents[1],
         env={"PYTHONPATH": str(HERE.parents[1]), VARIABLE: os.environ.get(VARIABLE, "")},
     )  # fmt: skip
 
@@ -562,42 +562,28 @@ def test_what_was_acknowledged_survives_kill_nine(adaptor: str, tmp_path: Path) 
         assert set(done.goals) == set(calls_of(store))  # where in a call each of them landed is the machine's affair
 
 
-def test_readers_see_whole_states_while_another_process_writes(adaptor: str, tmp_path: Path) -> None:
+def test_four_readers_see_whole_states_while_another_process_writes(adaptor: str, tmp_path: Path) -> None:
     folder = tmp_path / "store"
     ADAPTORS[adaptor](folder).close()
-    with _child(adaptor, folder, 0) as writer:
+    acknowledged: SimpleQueue[str] = SimpleQueue()
+    with ExitStack() as stack:
+        writer = stack.enter_context(_child("write", adaptor, folder))
         assert writer.stdout is not None
-        drain = threading.Thread(target=writer.stdout.read)
-        writer.stdout.readline()
+        drain = threading.Thread(target=lambda lines=writer.stdout: [acknowledged.put(line) for line in lines])
         drain.start()
-        try:
-            with ThreadPoolExecutor(2) as readers:
-                for done in [readers.submit(_read_for_a_while, ADAPTORS[adaptor](folder), 2.5) for _ in range(2)]:
-                    done.result()
-            assert writer.poll() is None
-        finally:
-            writer.kill()
-            drain.join()
-
-
-def _read_for_a_while(store: Store, seconds: float) -> None:
-    asked = 0
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        query = vector_of(asked)
-        mode = modes(store)[asked % len(modes(store))]
-        (hits,) = store.search(query[np.newaxis], 10, words=["river bank"], mode=mode)
-        for hit in hits:
-            number = int(str(hit.meta["number"]))
-            assert hit.text == text_of(number)
-            if "cosine" in hit.scores:
-                right = vector_of(number).astype(np.float64) @ query
-                right /= np.linalg.norm(vector_of(number)) * np.linalg.norm(query)
-                assert hit.scores["cosine"] == pytest.approx(right, abs=1e-5)
-        assert list(hits.scores) == sorted(hits.scores, reverse=True)
-        asked += 1
-    assert asked > 10
-    store.close()
+        stack.callback(drain.join)
+        stack.callback(writer.kill)
+        assert acknowledged.get(timeout=60)
+        readers = [stack.enter_context(_child("read", adaptor, folder)) for _ in range(4)]
+        for reader in readers:
+            assert reader.stdout is not None
+            assert reader.stdout.readline() == "enough\n"  # or its traceback is on standard error
+        while not acknowledged.empty():
+            acknowledged.get()
+        assert acknowledged.get(timeout=60)  # it was at work all the while
+        for reader in readers:
+            reader.communicate()  # which tells it to end
+            assert reader.returncode == 0
 
 
 def test_threads_share_a_store(store: Store) -> None:

@@ -12,7 +12,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -386,16 +385,35 @@ def _kept(home: Path, name: str) -> int:
         return 0
 
 
+#: the program, which waits for ever once some files are kept
+STOPS = """
+import sys, threading
+from sememe.store.local.store import LocalStore
+
+put = LocalStore.put
+
+def put_and_wait(self, *arguments, sources=None, **options):
+    put(self, *arguments, sources=sources, **options)
+    if sources:
+        print("kept", flush=True)
+        threading.Event().wait()
+
+LocalStore.put = put_and_wait
+sys.argv = ["sememe", "index", "many", "-c", "many"]
+from sememe.cli.main import main
+main()
+"""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is another thing there")
 def test_ctrl_c_keeps_what_is_finished_and_the_next_run_goes_on(run: Run, home: Path, tmp_path: Path) -> None:
     _many(tmp_path / "cwd" / "many", 2600)
-    command = [sys.executable, "-m", "sememe", "index", "many", "-c", "many"]
     process = subprocess.Popen(
-        command, cwd=tmp_path / "cwd", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
-    )
-    deadline = time.monotonic() + 60
-    while not _kept(home, "many") and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
+        [sys.executable, "-c", STOPS], cwd=tmp_path / "cwd", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=environment(),
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "kept\n"
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -73,14 +73,17 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         raise AssertionError("sememe.embedd exists")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the times of children are Unix's")
 @pytest.mark.parametrize(
     ("arguments", "bound"), [(["-c", "import sememe"], 0.2), (["-m", "sememe", "--help"], 0.3)], ids=["import", "help"]
 )
 def test_the_door_opens_at_once(arguments: list[str], bound: float) -> None:
-    # The best of five: what other programs do meanwhile is not ours. Usual here: a quarter of the bound.
+    # The work of the processor, the least of five: what other programs do meanwhile is not ours. Usual: a third of the
+    # bound. What it may load, the tests above say.
     seconds = []
     for _ in range(5):
-        began = time.perf_counter()
+        before = os.times()
         subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
-        seconds.append(time.perf_counter() - began)
+        after = os.times()
+        seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
     assert min(seconds) <= bound

@@ -58,7 +58,7 @@ def serving(hub: HubDouble) -> Iterator[HubDouble]:
         def answer(self, *, body: bool) -> None:
             hub.asked.append(Asked(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}))
             if hub.silent:
-                hub.released.wait(20)
+                hub.released.wait(120)
                 self.close_connection = True
                 return
             path = re.sub(r"^/([^/]+/[^/]+/resolve/[^/]+/|blob/)", "", self.path.partition("?")[0])
@@ -67,7 +67,7 @@ def serving(hub: HubDouble) -> Iterator[HubDouble]:
                 return
             content = hub.files[path]
             if body and path in hub.held:
-                hub.held[path].wait(20)
+                hub.held[path].wait(120)
             large = path.endswith(".safetensors")
             tag = hashlib.sha256(content).hexdigest()
             if not large:

@@ -24,6 +24,7 @@ def test_like_a_dictionary(adaptor: str, request: pytest.FixtureRequest, monkeyp
         settings=settings(
             max_examples=500,
             stateful_step_count=25,
+            derandomize=False,
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),

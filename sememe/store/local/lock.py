@@ -52,7 +52,8 @@ class FileLock:
         self._depth -= 1
         if not self._depth and self._file >= 0:
             file, self._file = self._file, -1
-            os.close(file)  # the lock goes with it
+            _unlock(file)
+            os.close(file)
         self._thread.release()
 
     def _take(self, deadline: float) -> int:
@@ -131,6 +132,9 @@ if sys.platform == "win32":
             return False
         return True
 
+    def _unlock(file: int) -> None:
+        pass  # it ends with the file
+
 else:
     import fcntl
 
@@ -142,3 +146,7 @@ else:
         except BlockingIOError:
             return False
         return True
+
+    def _unlock(file: int) -> None:
+        # By name: a child that has just been forked may not have closed its copy of the file yet.
+        fcntl.flock(file, fcntl.LOCK_UN)
