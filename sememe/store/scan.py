@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sememe.shapes import Vectors
+from sememe.store.vector_type import Kept
 
 Slots = npt.NDArray[np.int64]
 Floats64 = npt.NDArray[np.float64]
@@ -26,19 +27,19 @@ GATHER = 0.25
 ODD = (1e-12, 1e12)
 
 
-def norms(vectors: Vectors) -> Vectors:
-    """The length of each row, good to float32: ``(n,)``; infinite where the square of the length is."""
+def norms(vectors: Kept, first: int = 0) -> Vectors:
+    """The length of each row from ``first`` on, good to float32: ``(n - first,)``; infinite where its square is."""
     n, dim = vectors.shape
-    out = np.empty(n, np.float32)
+    out = np.empty(n - first, np.float32)
     step = max(1, BLOCK // max(dim, 1))
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        for start in range(0, n, step):
+        for start in range(first, n, step):
             block = vectors[start : start + step]
-            out[start : start + step] = np.sqrt(np.einsum("ij,ij->i", block, block))
+            out[start - first : start - first + step] = np.sqrt(np.einsum("ij,ij->i", block, block))
     return out
 
 
-def cosines(vectors: Vectors, slots: Slots, query: Floats64) -> Vectors:
+def cosines(vectors: Kept, slots: Slots, query: Floats64) -> Vectors:
     """The cosine of ``query`` ``(dim,)``, of unit length or zero, with each of ``slots``; 0 with a zero vector, NaN
     with one that holds NaN or infinity."""
     out = np.zeros(len(slots), np.float32)
@@ -60,7 +61,7 @@ def unit(queries: Vectors) -> Floats64:
     return out
 
 
-def shortlists(vectors: Vectors, lengths: Vectors, allowed: Mask | None, queries: Floats64, k: int) -> list[Slots]:
+def shortlists(vectors: Kept, lengths: Vectors, allowed: Mask | None, queries: Floats64, k: int) -> list[Slots]:
     """For each query the slots that may be among its best ``k``: all of these and few others.
 
     Args:
@@ -100,7 +101,7 @@ def shortlists(vectors: Vectors, lengths: Vectors, allowed: Mask | None, queries
     return found
 
 
-def _products(vectors: Vectors, chosen: Slots | None, queries: Vectors) -> Vectors:
+def _products(vectors: Kept, chosen: Slots | None, queries: Vectors) -> Vectors:
     """float32 ``(q, n)``: each query ``(dim, q)`` with each chosen row, block by block."""
     n = len(vectors) if chosen is None else len(chosen)
     table = np.empty((queries.shape[1], n), np.float32)

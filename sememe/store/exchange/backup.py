@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import sqlite3
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -26,10 +25,11 @@ from sememe.store.exchange.layout import checked_manifest, manifest_of
 from sememe.store.exchange.snapshot import Snapshot, snapshot
 from sememe.store.local import database
 from sememe.store.local.store import LocalStore, open_store
+from sememe.store.local.vector_file import NAMES
+from sememe.store.vector_type import bytes_of
 
 MANIFEST = "manifest.json"
 MAX_MANIFEST = 1 << 20
-VECTORS = re.compile(r"vectors(?:-[0-9]{1,9})?\.f32")
 BLOCK = 1 << 20
 
 
@@ -45,7 +45,7 @@ def write_backup(store: LocalStore, path: Path, desk: Path, *, name: str, progre
         copy = desk / database.FILE
         with progress.phase("copy", total=None, unit="pages") as phase:
             shot.copy_records(copy, phase.advance)
-        vectors = np.asarray(shot.vectors, "<f4").reshape(-1).view(np.uint8)
+        vectors = bytes_of(shot.vectors).reshape(-1)
         sizes = {database.FILE: copy.stat().st_size, shot.state.vectors: len(vectors)}
         with path.open("xb") as file:
             with (
@@ -133,7 +133,7 @@ class Backup:
     def _check(self, store: LocalStore) -> None:
         with snapshot(store) as shot:
             ((name, size),) = ((n, p["bytes"]) for n, p in self.manifest["parts"].items() if n != database.FILE)
-            facts = (shot.state.vectors, shot.state.slots * shot.dim * 4, shot.dim, shot.count)
+            facts = (shot.state.vectors, shot.state.slots * shot.kind.width(shot.dim), shot.dim, shot.count)
             if facts != (name, size, self.manifest["dim"], self.manifest["count"]):
                 raise DataError(f"{self.path.name}: its records and its manifest contradict each other")
             for start in range(0, len(shot.vectors), 4096):
@@ -179,7 +179,7 @@ def _read_manifest(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
         parts = {str(name): (part["bytes"], part["sha256"]) for name, part in manifest["parts"].items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise DataError(f"{path.name}: its manifest cannot be read") from None
-    vectors = [name for name in parts if VECTORS.fullmatch(name)]
+    vectors = [name for name in parts if NAMES.fullmatch(name)]
     if set(parts) != {database.FILE, *vectors} or len(vectors) != 1:
         raise DataError(f"{path.name}: a backup holds {database.FILE} and one file of vectors", why=[_shown(parts)])
     if sorted([*parts, MANIFEST]) != sorted(entry.filename for entry in archive.infolist()):
@@ -206,7 +206,7 @@ def _check_records(folder: Path, name: str) -> None:
             if connection.execute(listed).fetchall() != fresh.execute(listed).fetchall():
                 raise DataError(f"{name}: its records are no tables of a collection")
             (vectors,) = connection.execute("SELECT vectors FROM state").fetchone()
-            if not VECTORS.fullmatch(vectors):
+            if not NAMES.fullmatch(vectors):
                 raise DataError(f"{name}: its records name a file of vectors that cannot be: {vectors!r}")
     except (sqlite3.Error, DamagedError, TypeError, ValueError) as error:
         raise DataError(f"{name}: its records cannot be read", why=[str(error)]) from None

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from sememe.errors import DamagedError
 from sememe.shapes import Record, Vectors
 from sememe.store.local import database, vector_file
@@ -20,6 +18,7 @@ from sememe.store.local.seals import proved
 from sememe.store.local.store import TRIES, LocalStore
 from sememe.store.local.view import State, state_of
 from sememe.store.record_rows import COLUMNS, record_of
+from sememe.store.vector_type import Bytes, Kept, VectorType, bytes_of, of_file
 
 #: rows, and bytes of vectors, that are held at a time
 ROWS, BYTES = 1024, 1 << 24
@@ -41,16 +40,21 @@ def rows_at_once(dim: int) -> int:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """``vectors``: float32 ``(slots, dim)``, mapped; the file below it is never written again."""
+    """``vectors``: ``(slots, dim)``, mapped; the file below it is never written again."""
 
     connection: sqlite3.Connection
     manifest: Mapping[str, Any]
     state: State
-    vectors: Vectors
+    vectors: Kept
 
     @property
     def dim(self) -> int:
         return int(self.manifest["dim"])
+
+    @property
+    def kind(self) -> VectorType:
+        """How the vectors are kept."""
+        return of_file(self.state.vectors)
 
     @property
     def count(self) -> int:
@@ -67,20 +71,21 @@ class Snapshot:
         sql = f"SELECT {told} FROM rows JOIN records USING (number) ORDER BY rows.number"
         cursor = self.connection.execute(sql)
         while rows := cursor.fetchmany(step):
-            vectors = self._vectors([row[0] for row in rows])
-            for row, vector in zip(rows, vectors, strict=True):
-                if zlib.crc32(vector.data) != row[1]:
+            raw = self._raw([row[0] for row in rows])
+            for row, kept in zip(rows, raw, strict=True):
+                if zlib.crc32(kept.data) != row[1]:
                     raise _damaged(f'the vector of "{row[3]}" is not what was written')
             records = [proved(row[2:])[1:] for row in rows]
             seen += len(rows)
+            vectors = self.kind.decode(raw, self.dim)
             yield Part([row[0] for row in records], vectors, [record_of(row[1:]) for row in records])
         if seen != self.count:
             raise _damaged(f"{seen} rows are there, {self.count} should be")
 
-    def _vectors(self, slots: list[int]) -> Vectors:
+    def _raw(self, slots: list[int]) -> Bytes:
         if min(slots) < 0 or max(slots) >= len(self.vectors):
             raise _damaged("rows point outside of the vector file")
-        return np.array(self.vectors[slots], "<f4", order="C")
+        return bytes_of(self.vectors)[slots]
 
     def scalar_fields(self) -> dict[str, str]:
         """The fields that hold scalars of one kind in every record, each with it: text, int, float, yes/no."""

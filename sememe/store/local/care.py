@@ -65,7 +65,7 @@ def damaged_rows(connection: sqlite3.Connection, folder: Path, dim: int) -> list
     """The rows, as number and id, whose vectors are not the bytes that were written."""
     state = state_of(connection)
     path = folder / state.vectors
-    there = min(path.stat().st_size // (dim * 4), state.slots) if path.exists() else 0
+    there = min(vector_file.there(path, dim), state.slots)
     vectors = vector_file.mapped(path, there, dim)
     damaged = []
     rows = connection.execute("SELECT number, id, slot, crc FROM rows ORDER BY slot")
@@ -93,7 +93,7 @@ def _words(connection: sqlite3.Connection, folder: Path, state: State) -> tuple[
 
 def _codes(folder: Path, dim: int, state: State, keeper: Keeper) -> tuple[int, list[str]]:
     path = folder / state.vectors
-    if not path.exists() or path.stat().st_size < state.slots * dim * 4:
+    if vector_file.there(path, dim) < state.slots:
         return 0, []  # the vectors themselves are lost, and said to be
     vectors = vector_file.mapped(path, state.slots, dim)
     return keeper.check(keeper.origin(state.vectors, state.log_from), vectors)
@@ -134,7 +134,7 @@ def _recount(connection: sqlite3.Connection, folder: Path, dim: int, lost: int) 
     connection.execute("DELETE FROM records WHERE number NOT IN (SELECT number FROM rows)")
     live = connection.execute("SELECT count(*) FROM rows").fetchone()[0]
     # Where the file was cut off it goes on from there; otherwise no slot is ever used twice.
-    top = min(state.slots, path.stat().st_size // (dim * 4) if path.exists() else 0)
+    top = min(state.slots, vector_file.there(path, dim))
     taken = {slot for (slot,) in connection.execute("SELECT slot FROM rows")}
     connection.execute("DELETE FROM free")
     connection.executemany("INSERT INTO free VALUES (?)", ((slot,) for slot in range(top) if slot not in taken))

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from sememe.shapes import Vectors
 from sememe.store import scan
 from sememe.store.scan import Floats64, Mask, Slots
+from sememe.store.vector_type import Kept, until
 
 FILE = "codes.tv"
 #: what a file was made by; another value means: make it anew
@@ -72,7 +73,7 @@ class Codes:
     def __len__(self) -> int:
         return len(self._index)
 
-    def extend(self, vectors: Vectors) -> None:
+    def extend(self, vectors: Kept) -> None:
         """Code the slots of ``vectors`` ``(slots, dim)`` that are not coded yet."""
         with self._guard:
             for start in range(len(self._index), len(vectors), ROWS):
@@ -141,7 +142,7 @@ class Keeper:
     def origin(self, vectors: str, mended: int) -> Origin:
         return Origin(self.store, vectors, mended)
 
-    def of(self, origin: Origin, change: int, vectors: Vectors) -> Codes | None:
+    def of(self, origin: Origin, change: int, vectors: Kept) -> Codes | None:
         """Codes of at least all slots of ``vectors``, the mapped file of one state; None where a scan does.
 
         Args:
@@ -167,7 +168,7 @@ class Keeper:
         # Codes say nothing about odd rows; where there are many, a scan is as good.
         return found if len(found.odd) <= max(100, slots // 100) else None
 
-    def save(self, origin: Origin, change: int, vectors: Vectors) -> None:
+    def save(self, origin: Origin, change: int, vectors: Kept) -> None:
         """Bring the file up to date if it lacks much; away with it where there is no need of one any more."""
         if not self.writable:
             return
@@ -193,7 +194,7 @@ class Keeper:
         with suppress(OSError):
             (self.folder / FILE).unlink(missing_ok=True)
 
-    def check(self, origin: Origin, vectors: Vectors) -> tuple[int, list[str]]:
+    def check(self, origin: Origin, vectors: Kept) -> tuple[int, list[str]]:
         """How many slots the file holds, and what is wrong with it; that it is absent or of another vector file is
         nothing wrong, it is then made anew."""
         path = self.folder / FILE
@@ -206,7 +207,7 @@ class Keeper:
                 return 0, []  # written after the state that is being verified
             return 0, ["codes: the file is damaged; it is made anew when it is needed"]
         fresh = Codes(self.dim)
-        fresh.extend(vectors[: len(held)])
+        fresh.extend(until(vectors, len(held)))
         if fresh.as_bytes()[2] != held.as_bytes()[2] or not np.array_equal(fresh.odd, held.odd):
             return len(held), ["codes: they are not those of the vectors; delete the file, or repair"]
         return len(held), []
@@ -228,7 +229,7 @@ class Keeper:
             return None
         return header if isinstance(header.get("origin"), dict) else None
 
-    def _read(self, origin: Origin, vectors: Vectors) -> Codes | None:
+    def _read(self, origin: Origin, vectors: Kept) -> Codes | None:
         """The codes in the file if they are whole and of these vectors."""
         from turbovec import TurboQuantIndex
 
@@ -251,7 +252,7 @@ class Keeper:
             return None
         return Codes(self.dim, index=index, odd=odd)
 
-    def _write(self, origin: Origin, vectors: Vectors, codes: Codes) -> None:
+    def _write(self, origin: Origin, vectors: Kept, codes: Codes) -> None:
         """Replace the file as a whole. What cannot be written now is written another time."""
         if not self.writable:
             return
@@ -280,7 +281,7 @@ class Keeper:
                 fresh.unlink(missing_ok=True)
 
 
-def _sample(vectors: Vectors, slots: int) -> int:
+def _sample(vectors: Kept, slots: int) -> int:
     """A checksum over some of the first ``slots`` vectors, the last among them."""
     chosen: npt.NDArray[np.int64] = np.linspace(0, slots - 1, min(slots, SAMPLE)).astype(np.int64)
     return zlib.crc32(np.ascontiguousarray(vectors[chosen]).data)

@@ -65,6 +65,16 @@ MIGRATIONS = (
         BEGIN UPDATE state SET seal = {STATE_SEAL}; END;
     UPDATE state SET change = change;
     """,
+    """
+    -- vector files of smaller types (sememe.store.vector_type), which earlier versions would misread, and what they
+    -- cost: one row, the type before, the vectors compared, the sum of their cosines and the least, and of a conversion
+    -- the share of neighbours that stayed and the rows that were asked
+    CREATE TABLE loss (
+        against TEXT NOT NULL, rows INTEGER NOT NULL, cosines REAL NOT NULL, least REAL NOT NULL,
+        recall REAL, asked INTEGER NOT NULL
+    );
+    INSERT INTO loss VALUES ('float32', 0, 0, 1, NULL, 0);
+    """,
 )
 
 
@@ -178,6 +188,15 @@ def create(path: Path, manifest: dict[str, str], vectors: str) -> None:
             connection.execute("COMMIT")
         finally:
             connection.close()
+
+
+def shrink(connection: sqlite3.Connection) -> None:
+    """Give back what deleted rows took."""
+    connection.execute("VACUUM")
+    # A reader in the middle of an answer keeps the journal; that is no reason to wait for it.
+    connection.execute("PRAGMA busy_timeout = 0")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.execute(f"PRAGMA busy_timeout = {PATIENCE * 1000}")
 
 
 def check(connection: sqlite3.Connection, path: Path) -> int:

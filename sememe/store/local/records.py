@@ -6,10 +6,13 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
-from sememe.shapes import Record
+import numpy as np
+
+from sememe.errors import UsageError
+from sememe.shapes import Record, Vectors
 from sememe.store.filter_sql import Sql
 from sememe.store.local import seals
-from sememe.store.local.view import state_of
+from sememe.store.local.view import View, state_of
 from sememe.store.record_rows import COLUMNS, record_of
 
 
@@ -20,6 +23,26 @@ def get(connection: sqlite3.Connection, ids: Sequence[str]) -> list[Record | Non
     rows = [seals.proved(row) for row in connection.execute(sql, [json.dumps(list(ids))])]
     found = {row[1]: record_of(row[2:]) for row in rows}
     return [found.get(id) for id in ids]
+
+
+def vectors(connection: sqlite3.Connection, view: View, ids: Sequence[str], name: str) -> Vectors:
+    """float32 ``(n, dim)`` in the order of ``ids``.
+
+    Raises:
+        UsageError: an id is unknown to the store called ``name``.
+        DamagedError: a vector is not what was written.
+    """
+    chosen = "(SELECT number FROM rows WHERE id IN (SELECT value FROM json_each(?)))"
+    rows = connection.execute(
+        f"SELECT id, slot, crc FROM rows WHERE number IN {chosen}", [json.dumps(list(ids))]
+    ).fetchall()
+    seals.prove_rows(view.vectors, [row[1:] for row in rows])
+    slots = {row[0]: row[1] for row in rows}
+    unknown = [id for id in ids if id not in slots]
+    if unknown:
+        raise UsageError(f"{len(unknown)} ids are not in {name}", why=[", ".join(unknown[:10])])
+    places = np.array([slots[id] for id in ids], np.int64)
+    return np.array(view.vectors[places], np.float32, order="C").reshape(-1, view.vectors.shape[1])
 
 
 def count(connection: sqlite3.Connection, where: Sql | None) -> int:

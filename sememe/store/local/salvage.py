@@ -21,11 +21,13 @@ from sememe.store.contract import Health
 from sememe.store.local import database, seals, vector_file
 from sememe.store.local.lock import FileLock
 from sememe.store.record_rows import COLUMNS, record_of
+from sememe.store.vector_type import FLOAT32
 
 #: numbers that are looked for one by one where a table cannot be read in one go
 MOST = 20_000_000
 _RECORDS = f"number, id, {COLUMNS}, seal"
 _QUARANTINE = "id, source, title, meta, text"
+_LOSS = "against, rows, cosines, least, recall, asked"
 
 Row = tuple[Any, ...]
 
@@ -77,7 +79,7 @@ def _rescued(source: sqlite3.Connection, folder: Path) -> Health:
     dim = int(json.loads(manifest["dim"]))
     vectors = _vectors_name(source, folder)
     path = folder / vectors
-    there = path.stat().st_size // (dim * 4) if path.exists() else 0
+    there = vector_file.there(path, dim)
     mapped = vector_file.mapped(path, there, dim)
     top = _top(source)
     rows = {row[0]: row for row in _read(source, "number, id, slot, crc", "rows", top)}
@@ -108,6 +110,8 @@ def _rescued(source: sqlite3.Connection, folder: Path) -> Health:
             old = list(_tolerant(source, f"SELECT {_QUARANTINE} FROM quarantine"))
             texts = [tuple(str(value) for value in _for_quarantine(values)) for values in aside]
             target.executemany("INSERT INTO quarantine VALUES (?, ?, ?, ?, ?)", [*old, *texts])
+            for kept in _tolerant(source, f"SELECT {_LOSS} FROM loss"):
+                target.execute(f"UPDATE loss SET ({_LOSS}) = (?, ?, ?, ?, ?, ?)", kept)
             if not lost and nameless <= 0:
                 # Otherwise all count as unread: what of them is lost is not known.
                 stamps = list(_tolerant(source, "SELECT source, hash FROM sources"))
@@ -173,11 +177,11 @@ def _state(source: sqlite3.Connection) -> Row | None:
 
 def _vectors_name(source: sqlite3.Connection, folder: Path) -> str:
     state = _state(source)
-    if state is not None:
+    if state is not None and vector_file.turn_of(str(state[3])) >= 0:
         return str(state[3])
     # A compaction removes the file before it, so the latest is the right one if it took effect; checksums will tell.
-    there = sorted(folder.glob("vectors*.f32"), key=lambda path: path.stat().st_mtime)
-    return there[-1].name if there else vector_file.FIRST
+    there = sorted(vector_file.files(folder), key=lambda path: path.stat().st_mtime)
+    return there[-1].name if there else vector_file.first(FLOAT32)
 
 
 def _top(source: sqlite3.Connection) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sememe.errors import DamagedError
-from sememe.shapes import Vectors
+from sememe.store.vector_type import Kept, bytes_of
 
 REMEDY = "repair the collection; it names the items that are touched"
 
@@ -62,12 +62,12 @@ class Proof:
         self._guard = threading.Lock()
         self._file, self._slots = ("", 0), 0
 
-    def of(self, connection: sqlite3.Connection, file: tuple[str, int], vectors: Vectors, open: Any) -> None:
+    def of(self, connection: sqlite3.Connection, file: tuple[str, int], vectors: Kept, open: Any) -> None:
         """Compare the rows that were not compared yet.
 
         Args:
             file: the vector file's name, and how often it was mended.
-            vectors: float32 ``(slots, dim)``.
+            vectors: ``(slots, dim)``.
             open: bool ``(slots,)``, which slots are said to hold a row; None: all.
 
         Raises:
@@ -107,7 +107,7 @@ def whole_numbers(rows: Sequence[Sequence[Any]], columns: int, slots: int) -> np
     return out
 
 
-def prove_rows(vectors: Vectors, pairs: Sequence[tuple[Any, Any]]) -> None:
+def prove_rows(vectors: Kept, pairs: Sequence[tuple[Any, Any]]) -> None:
     """Compare slots with their checksums.
 
     Raises:
@@ -117,12 +117,12 @@ def prove_rows(vectors: Vectors, pairs: Sequence[tuple[Any, Any]]) -> None:
         raise DamagedError(f"{wrong} of {len(pairs)} vectors are not what was written", do=[REMEDY])
 
 
-def wrong_rows(vectors: Vectors, pairs: Sequence[tuple[Any, Any]]) -> int:
+def wrong_rows(vectors: Kept, pairs: Sequence[tuple[Any, Any]]) -> int:
     """How many of the slots, each with its checksum, hold other bytes than were written."""
-    width = vectors.shape[1] * 4
     if not len(vectors):
         return len(pairs)
-    data = np.ascontiguousarray(vectors).data.cast("B")
+    rows = bytes_of(vectors)
+    width, data = rows.shape[1], rows.data.cast("B")
     return sum(
         not (isinstance(slot, int) and 0 <= slot < len(vectors))
         or zlib.crc32(data[slot * width : (slot + 1) * width]) != crc

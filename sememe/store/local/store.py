@@ -9,16 +9,12 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
-from sememe.errors import DamagedError, SememeError, StoreError, UsageError
+from sememe.errors import DamagedError, SememeError, StoreError
 from sememe.shapes import Hits, Record, Vectors
 from sememe.store import filters
 from sememe.store.batch import checked
@@ -27,11 +23,14 @@ from sememe.store.facets import Facet, asked
 from sememe.store.filter_fields import check_fields
 from sememe.store.filter_sql import Sql, compile_filter
 from sememe.store.filter_tree import Expr
-from sememe.store.local import database, facets, records, seals, vector_file, words, writing
+from sememe.store.local import database, facets, records, vector_file, words, writing
 from sememe.store.local.codes import Keeper
+from sememe.store.local.creating import make
 from sememe.store.local.lock import FileLock
+from sememe.store.local.loss import Loss, measure, remembered
 from sememe.store.local.search import Search, question
 from sememe.store.local.view import View, Views, state_of
+from sememe.store.vector_type import find, of_file
 
 #: how often a reader that is overtaken by writers starts over
 TRIES = 50
@@ -40,37 +39,26 @@ T = TypeVar("T")
 
 
 def create_store(
-    folder: str | os.PathLike[str], *, dim: int, manifest: Mapping[str, Any] | None = None, timeout: float = 10.0
+    folder: str | os.PathLike[str],
+    *,
+    dim: int,
+    manifest: Mapping[str, Any] | None = None,
+    vectors: str = "float32",
+    timeout: float = 10.0,
 ) -> LocalStore:
     """Make an empty store in ``folder``, which is made too.
 
     Args:
         dim: the width of its vectors.
         manifest: what is to be remembered about it: JSON values.
+        vectors: how they are kept: ``float32``, or smaller: ``float16``, ``int8``, ``binary``.
         timeout: seconds to wait for another writer.
 
     Raises:
         StoreError: there is one already, or the folder cannot be written.
     """
-    path = Path(folder)
-    if dim < 1:
-        raise UsageError(f"a vector has at least 1 number, not {dim}")
-    contents = {"created": datetime.now(UTC).isoformat(timespec="seconds"), **(manifest or {})}
-    contents |= {"dim": dim, "store": uuid.uuid4().hex}
-    with database.explained(path / database.FILE):
-        path.mkdir(parents=True, exist_ok=True)
-    with FileLock(path / "writer.lock", path.name, timeout=timeout):
-        if (path / database.FILE).exists():
-            raise StoreError(f"{path} holds a collection already")
-        # Under another name first: a file that is there is whole.
-        fresh = path / (database.FILE + ".new")
-        with database.explained(fresh):
-            for suffix in ("", "-wal", "-shm"):
-                fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
-            database.create(fresh, {key: json.dumps(value) for key, value in contents.items()}, vector_file.FIRST)
-            fresh.replace(path / database.FILE)
-            vector_file.sync_folder(path)
-    return open_store(path, timeout=timeout)
+    make(Path(folder), dim, find(vectors), manifest or {}, timeout=timeout)
+    return open_store(folder, timeout=timeout)
 
 
 def open_store(folder: str | os.PathLike[str], *, timeout: float = 10.0, read_only: bool | None = None) -> LocalStore:
@@ -120,6 +108,16 @@ class LocalStore:
     @property
     def dim(self) -> int:
         return int(self._manifest["dim"])
+
+    @property
+    def vector_type(self) -> str:
+        """How its vectors are kept: ``float32``, ``float16``, ``int8`` or ``binary``."""
+        with self._database.reading() as connection:
+            return of_file(state_of(connection).vectors).name
+
+    def as_kept(self, vectors: Vectors) -> Vectors:
+        """What ``vectors`` ``(n, dim)`` come back as, once they are kept."""
+        return find(self.vector_type).kept(vectors)
 
     @property
     def manifest(self) -> Mapping[str, Any]:
@@ -180,11 +178,7 @@ class LocalStore:
         with self.writing():
             self._compact()
             with self._database.connection() as connection:
-                connection.execute("VACUUM")
-                # A reader in the middle of an answer keeps the journal; that is no reason to wait for it.
-                connection.execute("PRAGMA busy_timeout = 0")
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                connection.execute(f"PRAGMA busy_timeout = {database.PATIENCE * 1000}")
+                database.shrink(connection)
 
     def _compact(self) -> None:
         with self._database.writing() as connection:
@@ -194,12 +188,36 @@ class LocalStore:
 
     def _remove_old_vectors(self) -> None:
         with self._database.reading() as connection:
-            current = state_of(connection).vectors
-        for old in self.folder.glob("vectors*.f32"):
-            if old.name != current:
-                # A reader on Windows may still hold it; the next compaction tries again.
-                with suppress(OSError):
-                    old.unlink()
+            vector_file.remove_others(self.folder, state_of(connection).vectors)
+
+    def convert(self, vectors: str) -> Loss:
+        """Keep all vectors as another type from now on; says what that cost, compared with what they were before.
+
+        Of what a smaller type left out nothing comes back by converting to a larger one.
+
+        Raises:
+            UsageError: no such type.
+            DamagedError: a vector is not what was written; nothing was changed.
+        """
+        with self.writing():
+            loss = self.measure_loss(vectors)
+            if vectors != self.vector_type:
+                with self._database.writing() as connection:
+                    writing.convert(connection, self.folder, self.dim, loss)
+                self._views.forget()
+                self._remove_old_vectors()
+        return loss
+
+    def measure_loss(self, vectors: str) -> Loss:
+        """What `convert` would cost, measured on all vectors; changes nothing."""
+        kind = find(vectors)
+        return self._asked(lambda search: measure(search.view, kind), None)
+
+    @property
+    def loss(self) -> Loss | None:
+        """What the type of its vectors has cost them so far; None where nothing was ever kept smaller."""
+        with self._database.reading() as connection:
+            return remembered(connection, of_file(state_of(connection).vectors), self.dim)
 
     def adopt(self, fresh: Path) -> None:
         """Take over all that the store in ``fresh`` holds, its manifest too, in one transaction; it is not changed.
@@ -297,19 +315,7 @@ class LocalStore:
             return records.get(connection, ids)
 
     def vectors(self, ids: Sequence[str]) -> Vectors:
-        def ask(search: Search) -> Vectors:
-            chosen = "(SELECT number FROM rows WHERE id IN (SELECT value FROM json_each(?)))"
-            sql = f"SELECT id, slot, crc FROM rows WHERE number IN {chosen}"
-            rows = search.connection.execute(sql, [json.dumps(list(ids))]).fetchall()
-            seals.prove_rows(search.view.vectors, [row[1:] for row in rows])
-            slots = {row[0]: row[1] for row in rows}
-            unknown = [id for id in ids if id not in slots]
-            if unknown:
-                raise UsageError(f"{len(unknown)} ids are not in {self.folder.name}", why=[", ".join(unknown[:10])])
-            places = np.array([slots[id] for id in ids], np.int64)
-            return np.array(search.view.vectors[places], np.float32, order="C").reshape(-1, self.dim)
-
-        return self._asked(ask, None)
+        return self._asked(lambda search: records.vectors(search.connection, search.view, ids, self.folder.name), None)
 
     def count(self, where: str | Mapping[str, Any] | None = None) -> int:
         with self._database.reading() as connection:

@@ -21,6 +21,7 @@ from sememe.store import scan
 from sememe.store.filter_sql import Sql as Compiled
 from sememe.store.local import seals, vector_file
 from sememe.store.local.codes import Codes, Keeper
+from sememe.store.vector_type import Kept
 
 #: rows that the centroid is taken over, at least this many where there are more; and how many are few
 SAMPLE, FEW = 2048, 10
@@ -67,11 +68,11 @@ class Allowed:
 
 @dataclass(frozen=True)
 class View:
-    """One state: ``vectors`` float32 ``(slots, dim)``; ``open`` bool ``(slots,)`` saying which slots hold a row that is
+    """One state: ``vectors`` ``(slots, dim)``; ``open`` bool ``(slots,)`` saying which slots hold a row that is
     alive, None when all do; ``known`` the lengths of the first rows, from an earlier view."""
 
     state: State
-    vectors: Vectors
+    vectors: Kept
     open: scan.Mask | None
     known: Vectors
     keeper: Keeper
@@ -85,7 +86,7 @@ class View:
         Raises:
             DamagedError: a row that is alive holds what was never put there.
         """
-        lengths = np.concatenate([self.known, scan.norms(self.vectors[len(self.known) :])])
+        lengths = np.concatenate([self.known, scan.norms(self.vectors, len(self.known))])
         odd = np.flatnonzero(~np.isfinite(lengths) & (True if self.open is None else self.open))
         if not np.isfinite(self.vectors[odd]).all():
             raise DamagedError(
@@ -163,8 +164,7 @@ class Views:
             last = self._last
         if last is not None and last.state == state:
             return last
-        # A plain array: NumPy's memmap adds its own work to every indexing.
-        vectors = np.asarray(vector_file.mapped(self.folder / state.vectors, state.slots, self.dim))
+        vectors = vector_file.mapped(self.folder / state.vectors, state.slots, self.dim)
         known = np.empty(0, np.float32)
         if last is not None and last.state.vectors == state.vectors and last.state.log_from == state.log_from:
             known = last.__dict__.get("lengths", last.known)[: state.slots]

@@ -9,14 +9,14 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from sememe.store.batch import Batch
 from sememe.store.filter_tree import storable
 from sememe.store.local import vector_file
-from sememe.store.local.seals import seal_of
+from sememe.store.local.loss import Loss, note_conversion, note_put
+from sememe.store.local.seals import prove_rows, seal_of
 from sememe.store.local.view import state_of
 from sememe.store.record_rows import COLUMNS
+from sememe.store.vector_type import VectorType, bytes_of, find, of_file
 
 #: free slots that are nothing to worry about
 SLACK = 1000
@@ -33,10 +33,12 @@ def put(
     n = len(batch.ids)
     left = _remove(connection, _numbers(connection, [*batch.ids, *drop]), state.change + max(n, 1))
     if n:
-        vector_file.append(folder / state.vectors, state.slots, batch.vectors)
+        rows = of_file(state.vectors).encode(batch.vectors)
+        vector_file.append(folder / state.vectors, state.slots, rows)
+        note_put(connection, batch.vectors, of_file(state.vectors))
         if not state.slots:
             vector_file.sync_folder(folder)
-        crcs = [zlib.crc32(row.data) for row in batch.vectors.astype("<f4", copy=False)]
+        crcs = [zlib.crc32(row.data) for row in rows]
         connection.executemany(
             "INSERT INTO rows VALUES (?, ?, ?, ?)",
             ((number + i, id, state.slots + i, crcs[i]) for i, id in enumerate(batch.ids)),
@@ -97,11 +99,11 @@ def compact(connection: sqlite3.Connection, folder: Path, dim: int) -> None:
     slots = [slot for (slot,) in connection.execute("SELECT slot FROM rows ORDER BY slot")]
     if len(slots) == state.slots:
         return
-    name = _next_name(folder, state.vectors)
-    old = vector_file.mapped(folder / state.vectors, state.slots, dim)
+    name = _next_name(folder, state.vectors, of_file(state.vectors))
+    old = bytes_of(vector_file.mapped(folder / state.vectors, state.slots, dim))
     step = max(1, (1 << 24) // dim)
     for start in range(0, len(slots), step):
-        vector_file.append(folder / name, start, np.asarray(old[slots[start : start + step]]))
+        vector_file.append(folder / name, start, old[slots[start : start + step]])
     vector_file.sync_folder(folder)
     # Ascending, each to a place at or before its own that has just become free: no two rows ever meet.
     moved = ((new, slot) for new, slot in enumerate(slots) if new != slot)
@@ -110,22 +112,48 @@ def compact(connection: sqlite3.Connection, folder: Path, dim: int) -> None:
     connection.execute("UPDATE state SET slots = ?, vectors = ?", [len(slots), name])
 
 
-def _next_name(folder: Path, name: str) -> str:
-    turn = int(name.removeprefix("vectors").removeprefix("-").removesuffix(".f32") or 0) + 1
-    (folder / f"vectors-{turn}.f32").unlink(missing_ok=True)  # of a process that died before it could commit
-    return f"vectors-{turn}.f32"
+def convert(connection: sqlite3.Connection, folder: Path, dim: int, loss: Loss) -> None:
+    """Write the vectors that are alive, in their order, as another type into a new file that takes effect with the
+    commit.
+
+    Raises:
+        DamagedError: a vector is not what was written.
+    """
+    state, kind = state_of(connection), find(loss.vectors)
+    name = _next_name(folder, state.vectors, kind)
+    rows = connection.execute("SELECT number, slot, crc FROM rows ORDER BY slot").fetchall()
+    old = vector_file.mapped(folder / state.vectors, state.slots, dim)
+    step = max(1, (1 << 22) // dim)
+    for start in range(0, len(rows), step):
+        part = rows[start : start + step]
+        # A checksum is made anew below: only of what was right until now.
+        prove_rows(old, [row[1:] for row in part])
+        raw = kind.encode(old[[slot for _, slot, _ in part]])
+        vector_file.append(folder / name, start, raw)
+        moved = ((start + i, zlib.crc32(raw[i].data), row[0]) for i, row in enumerate(part))
+        connection.executemany("UPDATE rows SET slot = ?, crc = ? WHERE number = ?", moved)
+    vector_file.sync_folder(folder)
+    connection.execute("DELETE FROM free")
+    connection.execute("UPDATE state SET slots = ?, vectors = ?", [len(rows), name])
+    note_conversion(connection, loss)
+
+
+def _next_name(folder: Path, name: str, kind: VectorType) -> str:
+    fresh = vector_file.following(name, kind)
+    (folder / fresh).unlink(missing_ok=True)  # of a process that died before it could commit
+    return fresh
 
 
 def adopt(connection: sqlite3.Connection, folder: Path, fresh: Path) -> None:
     """Replace everything by what the store in ``fresh`` holds; in its own transaction, for two files are joined."""
-    name = _next_name(folder, state_of(connection).vectors)
     connection.execute("ATTACH ? AS fresh", [str(fresh / "records.sqlite")])
     try:
         connection.execute("BEGIN IMMEDIATE")
         source, slots, dim = connection.execute(
             "SELECT vectors, slots, (SELECT value FROM fresh.manifest WHERE key = 'dim') FROM fresh.state"
         ).fetchone()
-        vectors = vector_file.mapped(fresh / source, slots, int(dim))
+        name = _next_name(folder, state_of(connection).vectors, of_file(source))
+        vectors = bytes_of(vector_file.mapped(fresh / source, slots, int(dim)))
         step = max(1, (1 << 24) // int(dim))
         for start in range(0, slots, step):
             vector_file.append(folder / name, start, vectors[start : start + step])
