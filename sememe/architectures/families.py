@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sememe.architectures import bert, gemma, llama, roberta
+from sememe.architectures import bert, bloom, gemma, gpt2, gpt_neox, llama, mpt, roberta
 from sememe.architectures.family import Family, Shapes
 from sememe.errors import ModelError
 from sememe.ops.contract import Inputs, Ops, Tensor
@@ -43,10 +43,14 @@ class Architecture:
 #: by the config's ``model_type``
 FAMILIES: dict[str, Family] = {
     "bert": bert.FAMILY,
+    "bloom": bloom.FAMILY,
     "camembert": roberta.FAMILY,
     "gemma3_text": gemma.FAMILY,
+    "gpt2": gpt2.FAMILY,
+    "gpt_neox": gpt_neox.FAMILY,
     "llama": llama.LLAMA,
     "mistral": llama.MISTRAL,
+    "mpt": mpt.FAMILY,
     "qwen2": llama.QWEN2,
     "qwen3": llama.QWEN3,
     "roberta": roberta.FAMILY,
