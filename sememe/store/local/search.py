@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import sqlite3
 import time
@@ -76,23 +77,35 @@ class Search:
     def hybrid(self, queries: Vectors, words: Words, texts: Iterable[str], k: int) -> list[Hits]:
         """By both."""
         wide = max(CANDIDATES, CANDIDATES_PER_HIT * k)
-        answers = []
-        for query, dense, text in zip(queries, self._dense(queries, wide), texts, strict=True):
-            cosine, bm25 = dict(dense[:wide]), dict(self._words(words, text, wide)[:wide])
-            usual = float(scan.unit(query[np.newaxis])[0] @ self.view.centroid)
-            scale = hybrid.Scale(usual, max(cosine.values(), default=0.0), words.yardstick(text))
-            only_words = [number for number in bm25 if number not in cosine]
-            cosine |= self._cosines(query, only_words)
-            only_dense = sorted(number for number in cosine if number not in bm25)
-            if only_dense and bm25:
-                rest = words.best(text, len(only_dense), among=only_dense)
-                bm25 |= dict(zip(rest.numbers, rest.scores, strict=True))
-            scores = hybrid.combined(cosine, bm25, scale)
-            parts = {number: {"cosine": cosine[number]} for number in scores}
-            for number, score in bm25.items():
-                parts[number]["bm25"] = score
-            answers.append(self._hits("hybrid", list(scores.items()), k, parts))
-        return answers
+        return [
+            self._hybrid(query, words, text, k, (wide, dense))
+            for query, dense, text in zip(queries, self._dense(queries, wide), texts, strict=True)
+        ]
+
+    def _hybrid(self, query: Vectors, words: Words, text: str, k: int, near: tuple[int, Ranking]) -> Hits:
+        """The best ``k`` by both, of so many candidates of each side as it takes to be sure of them."""
+        wide, dense = near
+        cosine, bm25 = dict(dense[:wide]), dict(self._words(words, text, wide)[:wide])
+        usual = float(scan.unit(query[np.newaxis])[0] @ self.view.centroid)
+        scale = hybrid.Scale(usual, max(cosine.values(), default=0.0), words.yardstick(text))
+        # Of no candidate of either side is more known than that it scores no better than the last of each.
+        last = min(cosine.values(), default=0.0), min(bm25.values()) if len(bm25) == wide else 0.0
+        only_words = [number for number in bm25 if number not in cosine]
+        cosine |= self._cosines(query, only_words)
+        only_dense = sorted(number for number in cosine if number not in bm25)
+        if only_dense and bm25:
+            rest = words.best(text, len(only_dense), among=only_dense)
+            bm25 |= dict(zip(rest.numbers, rest.scores, strict=True))
+        scores = hybrid.combined(cosine, bm25, scale)
+        if k and wide < self.allowed.count:
+            (others,) = hybrid.combined({0: last[0]}, {0: last[1]}, scale).values()
+            if heapq.nlargest(k, scores.values())[-1] <= others:
+                wide *= 4
+                return self._hybrid(query, words, text, k, (wide, self._dense(query[np.newaxis], wide)[0]))
+        parts = {number: {"cosine": cosine[number]} for number in scores}
+        for number, score in bm25.items():
+            parts[number]["bm25"] = score
+        return self._hits("hybrid", list(scores.items()), k, parts)
 
     def _dense(self, queries: Vectors, k: int) -> list[Ranking]:
         """The best ``k`` of each query in order; ties at the end are all there."""
