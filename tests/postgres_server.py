@@ -1,5 +1,5 @@
 """A PostgreSQL server with pgvector for the tests of one session: found, or started from a package or from Debian's
-files, in a folder of its own, on a socket of its own, and stopped at the end."""
+files, in a folder of its own, on a socket of its own, and stopped at the end, also that of a killed session."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import atexit
 import importlib.util
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -19,6 +18,13 @@ from urllib.parse import quote
 VARIABLE = "TEST_POSTGRES_URL"
 #: where Debian keeps the server's programs
 DEBIAN = Path("/usr/lib/postgresql")
+#: ends the server "fast", with its connections, and clears its folder away
+GUARD = """
+cat > /dev/null
+kill -INT "$1"
+for turn in $(seq 200); do kill -0 "$1" 2> /dev/null || break; sleep 0.1; done
+rm -rf -- "$2"
+"""
 
 
 class NoServer(Exception):
@@ -38,7 +44,7 @@ def server_url() -> str:
         raise NoServer('psycopg is not installed; install it with: pip install "sememe[postgres]"')
     programs = _programs()
     folder = Path(tempfile.mkdtemp(prefix="sememe-pg-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # where there is no server to stop
     owner = _other_user(folder)
     if owner is not None and DEBIAN not in programs.parents:
         programs = _copied(programs, folder)
@@ -98,12 +104,18 @@ def _start(owner: str | None, programs: Path, data: Path, folder: Path) -> None:
             [str(programs / "postgres"), "-D", str(data), *options],
             user=owner, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd="/", start_new_session=True,
         )  # fmt: skip
+    # Waits for the end of its standard input, which is the end of this process, however it comes about.
+    guard = subprocess.Popen(
+        ["sh", "-c", GUARD, "guard", str(server.pid), str(folder)],
+        stdin=subprocess.PIPE, cwd="/", start_new_session=True,
+    )  # fmt: skip
     starter = os.getpid()
 
     def stop() -> None:
-        if os.getpid() == starter:
-            server.send_signal(signal.SIGINT)  # "fast": ends its connections
+        if os.getpid() == starter and guard.stdin is not None:
+            guard.stdin.close()
             server.wait(20)
+            guard.wait(20)
 
     atexit.register(stop)
     end = time.monotonic() + 30

@@ -6,9 +6,13 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import subprocess
+import sys
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -21,9 +25,10 @@ from sememe.store.filter_tree import Expr, Test
 from sememe.store.filters import matches, parse
 from sememe.store.servers.postgres import PostgresStore, create_postgres, open_postgres
 from sememe.store.servers.postgres_filter import Compiled, facts_of
-from tests.postgres_server import NoServer, server_url
+from tests.postgres_server import VARIABLE, NoServer, server_url
 from tests.rooms.test_store_filters import FILTERS, RECORDS, STRINGS
 
+ROOT = Path(__file__).resolve().parents[2]
 DIM = 8
 NUMBER = itertools.count()
 
@@ -311,3 +316,26 @@ def test_damage_is_found_named_and_set_aside(store: PostgresStore, admin: Any) -
     assert store.count("k = 1499 and odd") == 1
     (kept,) = admin.execute(f"SELECT text FROM {store._schema}.quarantine").fetchall()
     assert kept == ("text 5",)
+
+
+# --- the tests' own server -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no kill -9 here")
+def test_a_killed_session_leaves_no_server_behind(server: str) -> None:
+    code = "from tests.postgres_server import server_url; print(server_url(), flush=True); input()"
+    environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=ROOT,
+    ) as session:
+        assert session.stdout is not None
+        folder = Path(unquote(session.stdout.readline().strip().partition("host=")[2]))
+        assert (folder / "data" / "postmaster.pid").is_file()
+        session.kill()
+        session.stdout.read()  # ends with the last that holds it: the guard
+    assert not folder.exists()
