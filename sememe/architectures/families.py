@@ -9,7 +9,21 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sememe.architectures import bert, bloom, gemma, gpt2, gpt_neox, llama, mpt, roberta
+from sememe.architectures import (
+    albert,
+    bert,
+    bloom,
+    deberta_v2,
+    distilbert,
+    electra,
+    gemma,
+    gpt2,
+    gpt_neox,
+    llama,
+    mpnet,
+    mpt,
+    roberta,
+)
 from sememe.architectures.family import Family, Shapes
 from sememe.errors import ModelError
 from sememe.ops.contract import Inputs, Ops, Tensor
@@ -42,14 +56,19 @@ class Architecture:
 
 #: by the config's ``model_type``
 FAMILIES: dict[str, Family] = {
+    "albert": albert.FAMILY,
     "bert": bert.FAMILY,
     "bloom": bloom.FAMILY,
     "camembert": roberta.FAMILY,
+    "deberta-v2": deberta_v2.FAMILY,
+    "distilbert": distilbert.FAMILY,
+    "electra": electra.FAMILY,
     "gemma3_text": gemma.FAMILY,
     "gpt2": gpt2.FAMILY,
     "gpt_neox": gpt_neox.FAMILY,
     "llama": llama.LLAMA,
     "mistral": llama.MISTRAL,
+    "mpnet": mpnet.FAMILY,
     "mpt": mpt.FAMILY,
     "qwen2": llama.QWEN2,
     "qwen3": llama.QWEN3,
@@ -76,9 +95,11 @@ def build(kind: str, config: Mapping[str, Any], weights: Weights, *, longest: in
     family = FAMILIES[kind]
     numbers = family.read(config)
     shapes = family.shapes(numbers)
-    prefix = next((p for p in family.prefixes if p + next(iter(shapes)) in weights), family.prefixes[0])
+    words = family.rename(next(iter(shapes)), numbers)
+    prefix = next((p for p in family.prefixes if p + words in weights), family.prefixes[0])
 
     def find(name: str) -> str:
+        name = family.rename(name, numbers)
         # Checkpoints from before 2019 call the two vectors of a LayerNorm gamma and beta.
         old = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
         return prefix + (old if prefix + name not in weights and prefix + old in weights else name)

@@ -28,10 +28,12 @@ class Family:
     """How one kind of network is read, checked and run.
 
     ``read`` makes the config record out of ``config.json``; the first of ``shapes`` is the table of word vectors;
-    ``prefixes`` are what its tensors' names may start with.
+    ``prefixes`` are what its tensors' names may start with; ``rename`` gives a tensor's name in the checkpoint, for a
+    family that is another one under other names.
     """
 
     read: Callable[[Mapping[str, Any]], Any]
     shapes: Callable[[Any], Shapes]
     run: Callable[[Ops, Weight, Any, Inputs], Tensor]
     prefixes: tuple[str, ...] = ("",)
+    rename: Callable[[str, Any], str] = lambda name, numbers: name

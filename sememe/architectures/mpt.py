@@ -53,7 +53,7 @@ def read(config: Mapping[str, Any]) -> GptConfig:
 def slopes(heads: int, most: float) -> tuple[float, ...]:
     """ALiBi's slopes as MPT has them: where the heads are no power of two, another choice than the paper's code makes.
 
-    ``most`` is the config's ``alibi_bias_max``, as MosaicML's own code reads it; transformers 5 takes 8 whatever it says.
+    ``most`` is the config's ``alibi_bias_max``, as the authors' code reads it (transformers 5 takes 8 always).
     """
     whole = 1 << (heads - 1).bit_length()
     series = 2.0 ** (-np.arange(1, whole + 1) * (most / whole))
