@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from drill_servers import ready
 from store_drill import ADAPTORS
 
 from sememe.store.contract import Store
-from tests.postgres_server import VARIABLE, NoServer, server_url
-
-
-def ready(name: str) -> str:
-    """The name of an adaptor whose server, if it needs one, runs; one for all tests."""
-    if name == "postgres":
-        try:
-            os.environ[VARIABLE] = server_url()
-        except NoServer as reason:
-            pytest.skip(str(reason))
-    return name
 
 
 @pytest.fixture(params=sorted(ADAPTORS))

@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from drill_servers import addresses
 from store_drill import ADAPTORS, DIM, WORDS, record, text_of, vector_of
 
 from sememe.store.contract import Store
-from tests.postgres_server import VARIABLE
 
 HERE = Path(__file__).parent
 
@@ -200,8 +200,7 @@ def _started(adaptor: str, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, str(Path(__file__)), adaptor, str(folder)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE.parents[1],
-        env={"PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE)]),
-             VARIABLE: os.environ.get(VARIABLE, "")},
+        env={"PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE)]), **addresses()},
     )  # fmt: skip
 
 

@@ -3,12 +3,11 @@ what a failed call, another process or a killed one may leave behind."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from queue import SimpleQueue
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from drill_servers import addresses, ready
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -27,43 +27,8 @@ from sememe.errors import DataError, SememeError, UsageError
 from sememe.shapes import Hits, Record
 from sememe.store.contract import Store
 from sememe.store.filters import matches, parse
-from tests.postgres_server import VARIABLE, NoServer, server_url
 
 HERE = Path(__file__).parent
-
-
-def _ready(name: str) -> str:
-    """The name of an adaptor whose server, if it needs one, runs; one for all tests."""
-    if name == "postgres":
-        try:
-            os.environ[VARIABLE] = server_url()
-        except NoServer as reason:
-            pytest.skip(str(reason))
-    return name
-
-
-@pytest.fixture(params=sorted(ADAPTORS))
-def adaptor(request: pytest.FixtureRequest) -> str:
-    return _ready(str(request.param))
-
-
-@pytest.fixture
-def open_store(adaptor: str, tmp_path: Path) -> Iterator[Callable[[], Store]]:
-    """Opens the test's store, again and again; the first time it is made."""
-    opened: list[Store] = []
-
-    def opener() -> Store:
-        opened.append(ADAPTORS[adaptor](tmp_path / "store"))
-        return opened[-1]
-
-    yield opener
-    for store in opened:
-        store.close()
-
-
-@pytest.fixture
-def store(open_store: Callable[[], Store]) -> Store:
-    return open_store()
 
 
 @pytest.fixture
@@ -536,7 +501,7 @@ def test_like_a_dictionary(name: str) -> None:
     from hypothesis.stateful import run_state_machine_as_test
 
     run_state_machine_as_test(
-        type("Machine", (Machine,), {"adaptor": _ready(name)}),
+        type("Machine", (Machine,), {"adaptor": ready(name)}),
         settings=settings(
             max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
         ),
@@ -550,7 +515,7 @@ def _child(verb: str, adaptor: str, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, str(HERE / "store_drill.py"), verb, adaptor, str(folder)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE.parents[1],
-        env={"PYTHONPATH": str(HERE.parents[1]), VARIABLE: os.environ.get(VARIABLE, "")},
+        env={"PYTHONPATH": str(HERE.parents[1]), **addresses()},
     )  # fmt: skip
 
 
