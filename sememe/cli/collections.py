@@ -10,6 +10,7 @@ from sememe.cli import exchange, options
 from sememe.cli.output import opened, printable, table
 from sememe.cli.session import Session
 from sememe.cli.sources import collection_folder
+from sememe.cli.talk import counted
 from sememe.collection import binding
 from sememe.errors import DamagedError, SememeError
 from sememe.progress import amount
@@ -17,7 +18,7 @@ from sememe.progress import amount
 
 @click.group("collections")
 def command() -> None:
-    """What is kept: list, info, rename, rm, verify, path, export, import, backup, restore."""
+    """What is kept: list, info, rename, rm, verify, quarantine, path, export, import, backup, restore."""
 
 
 for one in (exchange.export, exchange.import_, exchange.backup, exchange.restore):
@@ -110,6 +111,8 @@ def verify(session: Session, name: str, repair: bool, form: str, out: str | None
             did = collection.repair()
             for problem in did.problems:
                 session.talk.warn(printable(problem))
+            if did.problems:
+                session.talk.say(f"what is set aside:  sememe collections quarantine {name}")
         health = collection.verify()
     with opened(out) as output:
         if form == "json":
@@ -127,6 +130,41 @@ def verify(session: Session, name: str, repair: bool, form: str, out: str | None
             do=[("mend it", f"sememe collections verify {name} --repair")],
         )
     session.talk.say(f"✔ {name} is whole")
+
+
+@command.command("quarantine")
+@click.argument("name")
+@click.option("--clear", is_flag=True, help="Forget what is set aside, once you have looked through it.")
+@options.answer_yes
+@options.formats("json", "jsonl")
+@options.common
+def quarantine(session: Session, name: str, clear: bool, yes: bool, form: str, out: str | None) -> None:
+    """What repair has set aside: the texts of items that are not in the collection any more.
+
+    With --jsonl -o FILE they can be read in again:  sememe index FILE -c NAME --text text --id id
+    """
+    from sememe.store.local import quarantine as kept
+
+    folder = collection_folder(session, name)
+    if clear:
+        options.sure(f"forget what is set aside in {name}?", yes)
+        session.talk.say(f"✔ {counted(kept.clear(folder), 'text')} forgotten")
+        return
+    rows = [one.as_row() for one in kept.listed(folder)]
+    with opened(out) as output:
+        if form == "json":
+            output.json(rows)
+        elif form == "jsonl":
+            for row in rows:
+                output.json(row, indent=None)
+        elif rows:
+            shown = [(row["id"], row["source"], row["title"], row["text"][:60]) for row in rows]
+            for line in table(shown, ("id", "source", "title", "text")):
+                output.line(line)
+    if not rows:
+        session.talk.say(f"nothing is set aside in {name}")
+    for copy in kept.damaged_copies(folder):
+        session.talk.say(f"the damaged records are kept in {copy}; remove that folder when nothing is missing")
 
 
 @command.command("path")

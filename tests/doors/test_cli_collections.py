@@ -368,6 +368,34 @@ def test_a_cut_vector_file_is_found_by_verify(run: Run, home: Path, shelf: Path)
     assert "sememe collections verify cut --repair" in ran.err
 
 
+def test_what_repair_sets_aside_is_listed_read_in_again_and_forgotten(
+    run: Run, home: Path, shelf: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(shelf / "home" / "collections" / "notes", home / "collections" / "torn")
+    vectors = max((home / "collections" / "torn").rglob("*.f32"), key=lambda path: path.stat().st_size)
+    data = bytearray(vectors.read_bytes())
+    data[5] ^= 8
+    vectors.write_bytes(data)
+    before = run("collections", "quarantine", "torn")
+    assert (before.code, before.out, before.err) == (0, "", "nothing is set aside in torn\n")
+    ran = run("collections", "verify", "torn", "--repair")
+    assert ran.code == 0
+    assert "sememe collections quarantine torn" in ran.err
+    (one,) = json.loads(run("collections", "quarantine", "torn", "--json").out)
+    assert one["text"]
+    assert one["id"] in run("collections", "quarantine", "torn").out
+    assert run("collections", "quarantine", "torn", "--jsonl", "-o", "aside.jsonl").code == 0
+    assert json.loads((tmp_path / "cwd" / "aside.jsonl").read_text()) == one
+    assert run("index", "aside.jsonl", "-c", "torn", "--text", "text", "--id", "id").code == 0
+    (hit,) = json.loads(run("search", one["text"], "-c", "torn", "-k", "1", "--json").out)["hits"]
+    assert hit["text"] == one["text"]
+    assert run("collections", "quarantine", "torn", "--clear").code == 2  # nobody there to say yes
+    ran = run("collections", "quarantine", "torn", "--clear", "--yes")
+    assert (ran.code, ran.err) == (0, "✔ 1 text forgotten\n")
+    assert json.loads(run("collections", "quarantine", "torn", "--json").out) == []
+    assert run("collections", "verify", "torn").code == 0
+
+
 # --- interruption, other processes, disks ----------------------------------------------------------------------------
 
 
