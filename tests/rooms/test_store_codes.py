@@ -17,11 +17,13 @@ import pytest
 
 from sememe.errors import DamagedError
 from sememe.shapes import Hits, Place, Record
-from sememe.store.local import codes
-from sememe.store.local.codes import FILE, Codes, Keeper
+from sememe.store.local import codes, keeper
+from sememe.store.local.codes import Codes
+from sememe.store.local.keeper import Keeper
 from sememe.store.local.store import LocalStore, create_store
 from sememe.store.scan import unit
 
+FILE = codes.KIND.file
 ROOT = Path(__file__).resolve().parents[2]
 DIM = 48
 NEVER = 1 << 60
@@ -174,11 +176,11 @@ def test_a_reader_that_stayed_behind_sees_nothing_later(tmp_path: Path) -> None:
     (second,) = grown.nearest(unit(rows[499:]), 20, 500, mask)
     assert len(second) == 20
     assert expected[0] in second
-    keeper = Keeper(tmp_path, DIM, "s", numbers=0, writable=True)
-    now, before = keeper.origin("vectors-1.f32", 0), keeper.origin("vectors.f32", 0)
-    assert keeper.of(now, 7, rows) is not None
-    assert keeper.of(before, 6, rows) is None  # a scan will do
-    later = keeper.of(before, 8, rows[:200])
+    kept = Keeper(tmp_path, DIM, "s", codes.KIND, numbers=0, writable=True)
+    now, before = kept.origin("vectors-1.f32", 0), kept.origin("vectors.f32", 0)
+    assert kept.of(now, 7, rows) is not None
+    assert kept.of(before, 6, rows) is None  # a scan will do
+    later = kept.of(before, 8, rows[:200])
     assert later is not None
     assert len(later) == 200
 
@@ -224,7 +226,7 @@ def _forge(path: Path, kind: str, rows: Any = None) -> None:
         other.extend({"short": clustered(350), "rows": rows, "sample": clustered(400, seed=12)}[kind])
         payload = other.as_bytes()[2]
     if kind == "sample":  # of vectors that stood here before, as in a folder that was restored in part
-        header["sample"] = codes._sample(clustered(400, seed=12), 400)
+        header["sample"] = keeper._sample(clustered(400, seed=12), 400)
     rest = json.dumps(header).encode() + b"\n" + payload
     path.write_bytes(b"%08x\n" % zlib.crc32(rest) + rest)
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from sememe.errors import DamagedError
 from sememe.store.contract import Health
 from sememe.store.local import seals, vector_file, words
-from sememe.store.local.codes import Keeper
+from sememe.store.local.keeper import Keeper
 from sememe.store.local.view import State, state_of
 from sememe.store.record_rows import COLUMNS
 
 
 def verify(connection: sqlite3.Connection, folder: Path, dim: int, keeper: Keeper) -> Health:
-    """Compare the records, the vector file, its codes and the word index of one state."""
+    """Compare the records, the vector file, its index and the word index of one state."""
     problems = [f"records: {said}" for (said,) in connection.execute("PRAGMA integrity_check") if said != "ok"]
     state = state_of(connection)
     problems += _counts(connection, state)
@@ -28,10 +28,10 @@ def verify(connection: sqlite3.Connection, folder: Path, dim: int, keeper: Keepe
     if unsealed:
         problems.append(f"records: {len(unsealed)} of {state.live} are not what was written")
     indexed, about_words = _words(connection, folder, state)
-    coded, about_codes = _codes(folder, dim, state, keeper)
-    checked = {"items": state.live, "vectors": state.live, "words": indexed, "codes": coded}
+    listed, about_index = _index(folder, dim, state, keeper)
+    checked = {"items": state.live, "vectors": state.live, "words": indexed, keeper.kind.name: listed}
     return Health(
-        checked, tuple(problems + about_words + about_codes), tuple(sorted({*(id for _, id in damaged), *unsealed}))
+        checked, tuple(problems + about_words + about_index), tuple(sorted({*(id for _, id in damaged), *unsealed}))
     )
 
 
@@ -91,7 +91,7 @@ def _words(connection: sqlite3.Connection, folder: Path, state: State) -> tuple[
     return len(held), []
 
 
-def _codes(folder: Path, dim: int, state: State, keeper: Keeper) -> tuple[int, list[str]]:
+def _index(folder: Path, dim: int, state: State, keeper: Keeper) -> tuple[int, list[str]]:
     path = folder / state.vectors
     if vector_file.there(path, dim) < state.slots:
         return 0, []  # the vectors themselves are lost, and said to be

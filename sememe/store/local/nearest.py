@@ -1,4 +1,4 @@
-"""The nearest rows of a query, by the way that is quickest: few rows are scored right away, many by their codes, and
+"""The nearest rows of a query, by the way that is quickest: few rows are scored right away, many by an index, and
 what lies between by a scan of all vectors. Every way ends in the same float64 scores of `scan.cosines`."""
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import numpy as np
 from sememe.errors import DamagedError
 from sememe.shapes import Vectors
 from sememe.store import scan
-from sememe.store.local.codes import Codes
+from sememe.store.local.shortlist import Shortlist
 from sememe.store.local.view import View
 from sememe.store.scan import Floats64, Mask, Slots
 
-#: a shortlist of the codes: at least this many slots, or this many times k
+#: a shortlist of the index: at least this many slots, or this many times k
 WIDE, WIDE_PER_HIT = 100, 2
 #: a hit this far down its shortlist, or further, says that there may be more behind the end; it is then made longer
 DEEP = 0.75
@@ -37,14 +37,16 @@ def nearest(view: View, mask: Mask | None, count: int, units: Floats64, k: int) 
         DamagedError: a vector is no numbers.
     """
     wide = max(WIDE, WIDE_PER_HIT * k)
-    # Asking for codes makes them, so it comes last.
-    codes = None if count <= FEW < view.state.slots or _too_wide(wide, view, count) else view.codes()
-    if codes is None:
+    few = count <= FEW < view.state.slots or count < view.keeper.kind.least * view.state.slots
+    # Asking for the index makes it, so it comes last.
+    index = None if few or _too_wide(wide, view, count) else view.index()
+    if index is None:
         yield from _scanned(view, mask, count, units, k)
         return
-    rough = codes.nearest(units, min(wide, count), view.state.slots, mask)
+    wide = min(wide, count)
+    rough = index.nearest(units, wide, view.state.slots, mask)
     for unit, slots in zip(units, rough, strict=True):
-        found = _of_codes(view, codes, mask, unit[np.newaxis], slots, k)
+        found = _of_index(view, index, mask, unit[np.newaxis], slots, k) if len(slots) == wide else None
         yield found if found is not None else next(_scanned(view, mask, count, unit[np.newaxis], k))
 
 
@@ -52,9 +54,10 @@ def _too_wide(wide: int, view: View, count: int) -> bool:
     return wide > max(SHARE * min(count, view.state.slots), 10 * WIDE)
 
 
-def _of_codes(view: View, codes: Codes, mask: Mask | None, unit: Floats64, slots: Slots, k: int) -> Found | None:
-    """The best ``k`` by a shortlist that is made longer until it is certainly long enough; None if it gets too long."""
-    odd = codes.odd[codes.odd < view.state.slots]
+def _of_index(view: View, index: Shortlist, mask: Mask | None, unit: Floats64, slots: Slots, k: int) -> Found | None:
+    """The best ``k`` by a shortlist that is made longer until it is certainly long enough; None if it gets too long, or
+    the index finds no more."""
+    odd = index.odd[index.odd < view.state.slots]
     odd = odd if mask is None else odd[mask[odd]]
     count = view.state.slots if mask is None else int(np.count_nonzero(mask))
     while True:
@@ -69,7 +72,9 @@ def _of_codes(view: View, codes: Codes, mask: Mask | None, unit: Floats64, slots
         wide = min(wide * LONGER, count)
         if _too_wide(wide, view, count):
             return None
-        slots = codes.nearest(unit, wide, view.state.slots, mask)[0]
+        slots = index.nearest(unit, wide, view.state.slots, mask)[0]
+        if len(slots) < wide:
+            return None
 
 
 def _scanned(view: View, mask: Mask | None, count: int, units: Floats64, k: int) -> Iterator[Found]:

@@ -10,7 +10,9 @@ import numpy as np
 
 from sememe.errors import UsageError
 from sememe.shapes import Record, Vectors
-from sememe.store.filter_sql import Sql
+from sememe.store.filter_fields import check_fields
+from sememe.store.filter_sql import Sql, compile_filter
+from sememe.store.filter_tree import Expr
 from sememe.store.local import seals
 from sememe.store.local.view import View, state_of
 from sememe.store.record_rows import COLUMNS, record_of
@@ -43,6 +45,14 @@ def vectors(connection: sqlite3.Connection, view: View, ids: Sequence[str], name
         raise UsageError(f"{len(unknown)} ids are not in {name}", why=[", ".join(unknown[:10])])
     places = np.array([slots[id] for id in ids], np.int64)
     return np.array(view.vectors[places], np.float32, order="C").reshape(-1, view.vectors.shape[1])
+
+
+def compiled(connection: sqlite3.Connection, expr: Expr | None) -> Sql | None:
+    """A filter as SQL; one that names a field that no record has is refused."""
+    if expr is None:
+        return None
+    check_fields(expr, connection.execute("SELECT name, kind FROM fields"))
+    return compile_filter(expr)
 
 
 def count(connection: sqlite3.Connection, where: Sql | None) -> int:

@@ -6,7 +6,6 @@ the last committed slot does not exist. The word index follows by itself and can
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,12 +19,11 @@ from sememe.store import filters
 from sememe.store.batch import checked
 from sememe.store.contract import Health
 from sememe.store.facets import Facet, asked
-from sememe.store.filter_fields import check_fields
-from sememe.store.filter_sql import Sql, compile_filter
 from sememe.store.filter_tree import Expr
 from sememe.store.local import database, facets, records, vector_file, words, writing
-from sememe.store.local.codes import Keeper
+from sememe.store.local import manifest as told
 from sememe.store.local.creating import make
+from sememe.store.local.keeper import Keeper, find_kind
 from sememe.store.local.lock import FileLock
 from sememe.store.local.loss import Loss, measure, remembered
 from sememe.store.local.search import Search, question
@@ -44,6 +42,7 @@ def create_store(
     dim: int,
     manifest: Mapping[str, Any] | None = None,
     vectors: str = "float32",
+    index: str = "codes",
     timeout: float = 10.0,
 ) -> LocalStore:
     """Make an empty store in ``folder``, which is made too.
@@ -52,12 +51,14 @@ def create_store(
         dim: the width of its vectors.
         manifest: what is to be remembered about it: JSON values.
         vectors: how they are kept: ``float32``, or smaller: ``float16``, ``int8``, ``binary``.
+        index: how the nearest are found among many: ``codes``, ``hnsw`` or ``ivf`` (the last two need FAISS).
         timeout: seconds to wait for another writer.
 
     Raises:
         StoreError: there is one already, or the folder cannot be written.
+        MissingExtraError: FAISS is not installed.
     """
-    make(Path(folder), dim, find(vectors), manifest or {}, timeout=timeout)
+    make(Path(folder), dim, find(vectors), manifest or {}, index=index, timeout=timeout)
     return open_store(folder, timeout=timeout)
 
 
@@ -94,12 +95,12 @@ class LocalStore:
                 if database.check(connection, path) < len(database.MIGRATIONS):
                     with self._writer:
                         database.migrate(connection)
-                self._manifest = self._read_manifest(connection)
+                self._manifest = told.read(connection)
         except BaseException:
             self._database.close()
             raise
         self._coded = coded
-        self._views = self._fresh_views()
+        self._views = self._fresh_views(self._manifest)
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -123,16 +124,15 @@ class LocalStore:
     def manifest(self) -> Mapping[str, Any]:
         return self._manifest
 
-    def _fresh_views(self) -> Views:
-        store, writable = str(self._manifest["store"]), not self.read_only
-        return Views(
-            self.folder, self.dim, Keeper(self.folder, self.dim, store, numbers=self._coded, writable=writable)
-        )
+    @property
+    def index(self) -> str:
+        """How the nearest are found among many: ``codes``, ``hnsw`` or ``ivf``."""
+        return told.index_of(self._manifest)
 
-    @staticmethod
-    def _read_manifest(connection: sqlite3.Connection) -> Mapping[str, Any]:
-        rows = connection.execute("SELECT key, value FROM manifest")
-        return {key: json.loads(value) for key, value in rows}
+    def _fresh_views(self, manifest: Mapping[str, Any]) -> Views:
+        key, kind = str(manifest["store"]), find_kind(told.index_of(manifest))
+        keeper = Keeper(self.folder, self.dim, key, kind, numbers=self._coded, writable=not self.read_only)
+        return Views(self.folder, self.dim, keeper)
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
@@ -227,8 +227,8 @@ class LocalStore:
         with self.writing():
             with self._database.connection() as connection:
                 writing.adopt(connection, self.folder, fresh)
-                self._manifest = self._read_manifest(connection)
-            self._views, self._words, self._wrote = self._fresh_views(), None, True
+                self._manifest = told.read(connection)
+            self._views, self._words, self._wrote = self._fresh_views(self._manifest), None, True
             self._remove_old_vectors()
 
     def _tidy(self) -> None:
@@ -270,7 +270,7 @@ class LocalStore:
         for attempt in range(TRIES):
             with self._database.reading() as connection:
                 try:
-                    return ask(Search(connection, self._view(connection), self._compiled(connection, expr)))
+                    return ask(Search(connection, self._view(connection), records.compiled(connection, expr)))
                 except words.Ahead:
                     continue
                 except FileNotFoundError as error:
@@ -284,9 +284,9 @@ class LocalStore:
         raise StoreError(f"{self.folder.name} changes faster than it can be read", do=["ask again"])
 
     def _view(self, connection: sqlite3.Connection) -> View:
-        (key,) = connection.execute("SELECT value FROM manifest WHERE key = 'store'").fetchone()
-        if json.loads(key) != self._manifest["store"]:
-            raise StoreError(f"{self.folder.name} was rebuilt by another process", do=["open it again"])
+        now = told.followed(connection, self._manifest, self.folder.name)
+        if now is not self._manifest:
+            self._manifest, self._views = now, self._fresh_views(now)
         return self._views.of(connection)
 
     def _words_at(self, search: Search) -> words.Words:
@@ -304,12 +304,6 @@ class LocalStore:
         self._words = None
         words.rebuild(self.folder / words.FOLDER, self._words_lock, connection)
 
-    def _compiled(self, connection: sqlite3.Connection, expr: Expr | None) -> Sql | None:
-        if expr is None:
-            return None
-        check_fields(expr, connection.execute("SELECT name, kind FROM fields"))
-        return compile_filter(expr)
-
     def get(self, ids: Sequence[str]) -> list[Record | None]:
         with self._database.reading() as connection:
             return records.get(connection, ids)
@@ -319,13 +313,13 @@ class LocalStore:
 
     def count(self, where: str | Mapping[str, Any] | None = None) -> int:
         with self._database.reading() as connection:
-            return records.count(connection, self._compiled(connection, filters.parse(where)))
+            return records.count(connection, records.compiled(connection, filters.parse(where)))
 
     def facets(self, field: str, where: str | Mapping[str, Any] | None = None, *, limit: int | None = 20) -> Facet:
         exists = asked(field, limit)
         with self._database.reading() as connection:
-            self._compiled(connection, exists)
-            return facets.counted(connection, field, self._compiled(connection, filters.parse(where)), limit)
+            records.compiled(connection, exists)
+            return facets.counted(connection, field, records.compiled(connection, filters.parse(where)), limit)
 
     def sources(self) -> Mapping[str, str]:
         with self._database.reading() as connection:
@@ -367,12 +361,22 @@ class LocalStore:
                 self._mend_words(connection)
         return health
 
+    def reindex(self, index: str | None = None) -> None:
+        """Make the index of the vectors anew: of the kind that it is, or of another (see `create_store`)."""
+        kind = find_kind(index or self.index)
+        kind.check()
+        with self.writing():
+            with self._database.writing() as connection:
+                told.put_index(connection, kind.name)
+            self._views.keeper.remove()
+            self.catch_up()
+
     def catch_up(self) -> None:
-        """Bring the word index and the file of codes up to date now, so that the next search need not."""
+        """Bring the word index and that of the vectors up to date now, so that the next search need not."""
 
         def ask(search: Search) -> None:
             self._words_at(search)
-            search.view.save_codes()
+            search.view.save_index()
 
         self._asked(ask, None)
 

@@ -1,7 +1,7 @@
 """What a search sees: one committed state, with the vectors mapped, and what is worked out from them when it is needed.
 
 The mapping, the lengths and the rows that a filter lets through are kept from one search to the next as long as the
-state is the same; the lengths and the codes as long as the vector file is, and what was appended since is added.
+state is the same; the lengths and the index as long as the vector file is, and what was appended since is added.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from sememe.shapes import Scalar, Vectors
 from sememe.store import scan
 from sememe.store.filter_sql import Sql as Compiled
 from sememe.store.local import seals, vector_file
-from sememe.store.local.codes import Codes, Keeper
+from sememe.store.local.keeper import Keeper
+from sememe.store.local.shortlist import Shortlist
 from sememe.store.vector_type import Kept
 
 #: rows that the centroid is taken over, at least this many where there are more; and how many are few
@@ -96,8 +97,8 @@ class View:
         return lengths
 
     def prove(self, connection: sqlite3.Connection) -> None:
-        """Compare every vector once with its checksum where a search reads them all anyway; where codes spare it that,
-        only what they find is compared.
+        """Compare every vector once with its checksum where a search reads them all anyway; where an index spares it
+        that, only what it finds is compared.
 
         Raises:
             DamagedError: a vector is not what was written.
@@ -105,13 +106,13 @@ class View:
         if self.vectors.size < self.keeper.numbers:
             self.proof.of(connection, (self.state.vectors, self.state.log_from), self.vectors, self.open)
 
-    def codes(self) -> Codes | None:
-        """Codes of all slots, and perhaps of later ones; None where a scan is as good."""
+    def index(self) -> Shortlist | None:
+        """The index of all slots, and perhaps of later ones; None where a scan is as good."""
         origin = self.keeper.origin(self.state.vectors, self.state.log_from)
         return self.keeper.of(origin, self.state.change, self.vectors)
 
-    def save_codes(self) -> None:
-        """Bring the file of codes up to date if it lacks much."""
+    def save_index(self) -> None:
+        """Bring the file of the index up to date if it lacks much."""
         origin = self.keeper.origin(self.state.vectors, self.state.log_from)
         self.keeper.save(origin, self.state.change, self.vectors)
 
@@ -185,7 +186,7 @@ class Views:
         return mask
 
     def forget(self) -> None:
-        """Let go of the mapping, and of the codes."""
+        """Let go of the mapping, and of the index."""
         with self._guard:
             self._last = None
         self.keeper.forget()
