@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 from drill_servers import addresses
 from store_drill import ADAPTORS, DIM, WORDS, record, text_of, vector_of
+from vector_twins import kept_by
 
 from sememe.store.contract import Store
 
@@ -218,7 +219,7 @@ def _looked_at(adaptor: str, folder: Path, before: Contents, pending: dict[str, 
         assert store.count() == len(ids)
         for id, one, vector in zip(ids, kept, store.vectors(ids), strict=True):
             assert one == record(text_of(numbers[id]), source=source_of(numbers[id]), number=numbers[id]), when
-            assert vector.tolist() == vector_of(numbers[id]).tolist(), when
+            assert vector.tolist() == kept_by(adaptor, vector_of(numbers[id])).tolist(), when
         if "words" in store.capabilities:
             word = WORDS[len(ids) % len(WORDS)]
             (hits,) = store.search(None, 1000, words=[word], mode="words")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from vector_twins import kept_by
 
 from sememe.shapes import Place, Record, Vectors
 from sememe.store.contract import Store
@@ -35,6 +36,19 @@ def local_codes(folder: Path) -> Store:
     return LocalStore(folder, timeout=30, read_only=None, coded=0)
 
 
+def local_of(kind: str) -> Callable[[Path], Store]:
+    """The same store, which keeps its vectors as a smaller type."""
+
+    def opened(folder: Path) -> Store:
+        from sememe.store.local.store import create_store
+
+        if (folder / "records.sqlite").exists():
+            return local(folder)
+        return create_store(folder, dim=DIM, manifest={"encoder": "letters"}, vectors=kind, timeout=30)
+
+    return opened
+
+
 def postgres(folder: Path) -> Store:
     """The store in a schema of its own, made if it is not there; the folder is no more than its name."""
     from sememe.errors import StoreError
@@ -55,6 +69,9 @@ def postgres(folder: Path) -> Store:
 ADAPTORS: dict[str, Callable[[Path], Store]] = {
     "local": local,
     "local-codes": local_codes,
+    "local-float16": local_of("float16"),
+    "local-int8": local_of("int8"),
+    "local-binary": local_of("binary"),
     "postgres": postgres,
 }
 
@@ -104,7 +121,7 @@ def write_until_killed(store: Store) -> None:
             store.search(None, 3, words=["river"], mode="words")
 
 
-def read_until_told(store: Store) -> None:
+def read_until_told(store: Store, adaptor: str) -> None:
     """Ask, and compare each answer with the number that it is made of; say when it was often enough, and go on until
     standard input ends."""
     told = threading.Event()
@@ -121,8 +138,9 @@ def read_until_told(store: Store) -> None:
             number = int(str(hit.meta["number"]))
             assert hit.text == text_of(number)
             if "cosine" in hit.scores:
-                right = vector_of(number).astype(np.float64) @ query
-                right /= np.linalg.norm(vector_of(number)) * np.linalg.norm(query)
+                there = kept_by(adaptor, vector_of(number))
+                right = there.astype(np.float64) @ query
+                right /= np.linalg.norm(there) * np.linalg.norm(query)
                 assert abs(hit.scores["cosine"] - right) < 1e-5
         assert list(hits.scores) == sorted(hits.scores, reverse=True)
         assert len(set(hits.ids)) == len(hits)
@@ -130,4 +148,7 @@ def read_until_told(store: Store) -> None:
 
 if __name__ == "__main__":
     with ADAPTORS[sys.argv[2]](Path(sys.argv[3])) as opened:  # type: ignore[attr-defined]
-        {"write": write_until_killed, "read": read_until_told}[sys.argv[1]](opened)
+        if sys.argv[1] == "write":
+            write_until_killed(opened)
+        else:
+            read_until_told(opened, sys.argv[2])
