@@ -1,12 +1,13 @@
-"""A question to a store on a server, checked before anything is sent."""
+"""What is asked of a store on a server, checked before anything is sent."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from sememe.errors import UsageError
-from sememe.shapes import Vectors
+from sememe.errors import DataError, UsageError
+from sememe.shapes import Scalar, Vectors
 from sememe.store.batch import matrix
+from sememe.store.filter_tree import storable
 
 MODES = ("dense", "words", "hybrid")
 
@@ -40,3 +41,20 @@ def checked_queries(
     if vectors is None:
         raise UsageError(f'mode="{mode}" needs query vectors')
     return matrix(vectors, dim)
+
+
+def texts(values: Iterable[Scalar]) -> list[str]:
+    """Those that can have been put, once each; no other is worth looking for."""
+    return list(dict.fromkeys(value for value in values if isinstance(value, str) and storable(value)))
+
+
+def checked_sources(sources: Mapping[str, str]) -> dict[str, str]:
+    """Sources with the hashes of their contents.
+
+    Raises:
+        DataError: one is no text that can be kept.
+    """
+    for text in (*sources, *sources.values()):
+        if not isinstance(text, str) or not storable(text):
+            raise DataError(f"the source {text!r} holds a NUL or half of a surrogate pair")
+    return dict(sources)
