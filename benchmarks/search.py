@@ -5,16 +5,16 @@
 The sentences are those of FOLDER (or SEMEME_DATA): novels, Brown, MASC, Wikipedia, the Factbook; no sentence comes
 twice, and the queries are sentences that are not in the store. sememe itself encodes them with all-MiniLM-L6-v2, which
 takes minutes; the vectors are kept in the cache, in pieces, and an interrupted run goes on where it was. Recall is
-against an exact NumPy search in float32. sememe's times contain fetching ten whole records from SQLite; the other
-libraries give numbers of rows, and nothing else. All run in one process one after the other, one query at a time, with
-as many threads as each takes by itself. A library that is not installed is named and left out.
+against an exact NumPy search in float32. sememe's times contain fetching ten whole records from SQLite. The peers
+(`benchmarks/peers`, `benchmarks/requirements.txt`) run one after the other, each in a process of its own, one query at
+a time, with as many threads as it takes by itself; the engines among them fetch the texts too, the libraries give
+numbers of rows and nothing else. One that is not installed is named and left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import gzip
-import importlib.util
 import json
 import os
 import random
@@ -28,18 +28,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from peers import running
 
 from sememe import settings
 from sememe.encoders.load import load_encoder
 from sememe.models.catalogue import DEFAULT
 from sememe.models.pull import resolve
 from sememe.shapes import Place, Record
+from sememe.store.local.keeper import KINDS
 from sememe.store.local.store import create_store, open_store
 
 K = 10
 PIECE = 10_000
-PEERS = ("numpy", "faiss-hnsw", "faiss-fastscan", "hnswlib")
 FILTERS = (("0.1 %", "n = 0"), ("1 %", "n < 10"), ("10 %", "n < 100"), ("50 %", "n < 500"))
+#: further sentences, to tune the peers with
+TRIAL = 200
 #: rows of one put
 BATCH = 5000
 
@@ -62,6 +65,7 @@ def lines(data: Path) -> Iterator[str]:
 
 
 def sentences(data: Path, count: int) -> list[str]:
+    """``count`` different sentences in an order by chance; behind them, if these are too few, their halves."""
     found: dict[str, None] = {}
     for line in lines(data):
         for sentence in re.split(r"(?<=[.!?;])\s+", line.strip()):
@@ -69,6 +73,14 @@ def sentences(data: Path, count: int) -> list[str]:
                 found[sentence] = None
     texts = list(found)
     random.Random(0).shuffle(texts)
+    if len(texts) < count:
+        known = set(texts)
+        for text in texts[:]:
+            cut = text.find(" ", len(text) // 2)
+            for half in (text[:cut], text[cut + 1 :]) if cut > 0 else ():
+                if len(half) >= 25 and half not in known:
+                    known.add(half)
+                    texts.append(half)
     return texts[:count]
 
 
@@ -100,9 +112,9 @@ def records(texts: list[str], start: int) -> list[Record]:
     ]
 
 
-def fill(folder: Path, texts: list[str], rows: Any) -> tuple[float, float]:
+def fill(folder: Path, texts: list[str], rows: Any, index: str) -> tuple[float, float]:
     """Seconds for putting everything, and for the first answer after the last put."""
-    store = create_store(folder, dim=rows.shape[1])
+    store = create_store(folder, dim=rows.shape[1], index=index)
     started = time.perf_counter()
     for start in range(0, len(rows), BATCH):
         part = rows[start : start + BATCH]
@@ -146,8 +158,8 @@ def row(name: str, ready: str, seconds: list[float], right: str) -> str:
     return f"| {name} | {ready} | {np.median(seconds) * 1e3:.2f} | {np.percentile(seconds, 95) * 1e3:.2f} | {right} |"
 
 
-def ours(folder: Path, texts: list[str], rows: Any, asked: list[str], queries: Any) -> Iterator[str]:
-    put, ready = fill(folder, texts, rows)
+def ours(folder: Path, texts: list[str], rows: Any, asked: list[str], queries: Any, index: str) -> Iterator[str]:
+    put, ready = fill(folder, texts, rows, index)
     started = time.perf_counter()
     store = open_store(folder)
     store.search(queries[:1], K)
@@ -164,6 +176,8 @@ def ours(folder: Path, texts: list[str], rows: Any, asked: list[str], queries: A
         return one
 
     yield f"put {len(rows) / put:,.0f} rows/s, opened and first answer {opened:.2f} s\n"
+    size = sum(path.stat().st_size for kind in KINDS.values() for path in folder.glob(kind.file)) / 1e6
+    yield f"index={index!r}, a file of {size:.1f} MB\n"
     yield "| sememe | ready s | median ms | p95 ms | recall@10 |\n| --- | ---: | ---: | ---: | ---: |"
     found, seconds = timed(ask(), len(queries))
     yield row("dense", f"{ready:.2f}", seconds, f"{recall(found, truth):.4f}")
@@ -184,48 +198,7 @@ def ours(folder: Path, texts: list[str], rows: Any, asked: list[str], queries: A
     store.close()
 
 
-# ---- the others ------------------------------------------------------------------------------------------------------
-
-
-def peer(name: str, rows: Any) -> tuple[Ask, Callable[[Any], list[int]]] | Any:
-    """Builds an index; a function from a query ``(1, dim)`` to row numbers."""
-    if name == "numpy":
-        return lambda query: exact(rows, query)[0]
-    if name == "hnswlib":
-        import hnswlib
-
-        index = hnswlib.Index("ip", rows.shape[1])
-        index.init_index(len(rows), M=16, ef_construction=200)
-        index.add_items(rows)
-        index.set_ef(128)
-        return lambda query: index.knn_query(query, K)[0][0].tolist()
-    import faiss
-
-    if name == "faiss-hnsw":
-        graph = faiss.IndexHNSWFlat(rows.shape[1], 16, faiss.METRIC_INNER_PRODUCT)
-        graph.hnsw.efConstruction, graph.hnsw.efSearch = 200, 128
-        graph.add(rows)
-        return lambda query: graph.search(query, K)[1][0].tolist()
-    scan = faiss.index_factory(rows.shape[1], "PQ96x4fs,Refine(Flat)", faiss.METRIC_INNER_PRODUCT)
-    scan.k_factor = 10
-    scan.train(rows[:50_000])
-    scan.add(rows)
-    return lambda query: scan.search(query, K)[1][0].tolist()
-
-
-def others(names: list[str], rows: Any, queries: Any) -> Iterator[str]:
-    truth = exact(rows, queries)
-    yield "\n| peer, row numbers only | built s | median ms | p95 ms | recall@10 |\n| --- | ---: | ---: | ---: | ---: |"
-    for name in names:
-        package = name.split("-")[0]
-        if importlib.util.find_spec(package) is None:
-            yield f"| {name} | not installed | | | |"
-            continue
-        started = time.perf_counter()
-        ask = peer(name, rows)
-        built = time.perf_counter() - started
-        found, seconds = timed(lambda i, ask=ask: ask(queries[i : i + 1]), len(queries))
-        yield row(name, f"{built:.2f}", seconds, f"{recall(found, truth):.4f}")
+# ---- together --------------------------------------------------------------------------------------------------------
 
 
 def main() -> None:
@@ -235,22 +208,24 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=250_000)
     parser.add_argument("--queries", type=int, default=200)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "sememe-benchmarks")
-    parser.add_argument("--only", nargs="*", default=list(PEERS), help="these peers")
+    parser.add_argument("--index", nargs="*", default=["codes"], choices=list(KINDS), help="these kinds of our own")
+    parser.add_argument("--only", nargs="*", default=list(running.PEERS), help="these peers")
     options = parser.parse_args()
     if not Path(options.data).is_dir():
         sys.exit(f"no data in {options.data}: say --data FOLDER")
     # The queries first, so that another number of rows has the same ones.
-    texts = sentences(Path(options.data), options.queries + options.rows)
+    texts = sentences(Path(options.data), options.queries + options.rows + TRIAL)
     whole = vectors_of(texts, options.cache, options.model)
-    queries, rows = whole[: options.queries], whole[options.queries :]
+    queries, rows, trial = np.split(whole, [options.queries, len(whole) - TRIAL])
     print(f"{len(rows)} x {rows.shape[1]} real sentence vectors, {len(queries)} queries, k = {K}", end="; ")
     with tempfile.TemporaryDirectory(prefix="sememe-search-") as folder:
-        asked, rest = texts[: options.queries], texts[options.queries :]
-        for line in ours(Path(folder) / "store", rest, rows, asked, queries):
-            print(line, flush=True)
+        asked, rest = texts[: options.queries], texts[options.queries : -TRIAL]
+        for index in options.index:
+            for line in ours(Path(folder) / index, rest, rows, asked, queries, index):
+                print(line, flush=True)
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"\npeak resident memory so far, the vectors themselves among it: {used:,.0f} MB")
-    for line in others(options.only, rows, queries):
+    for line in running.lines(options.only, rows, rest, queries, trial):
         print(line, flush=True)
 
 
