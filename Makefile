@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 ORACLE := .venv-oracle
+BENCH  := .venv-bench
 
 .PHONY: help demo test lint oracle bench torture size clean
 
@@ -26,8 +27,8 @@ lint: $(VENV)/.dev     ## style, format, types, floors; all of them, whichever f
 oracle: $(ORACLE)/.ready   ## compare with torch, transformers and sentence-transformers, in a room of their own
 	@$(ORACLE)/bin/python tests/oracle/make_golden.py --check
 
-bench: $(ORACLE)/.ready    ## what is timed, with the figures of this run, peers beside it
-	@for script in benchmarks/*.py; do echo "== $$script"; $(ORACLE)/bin/python $$script || exit 1; done
+bench: $(BENCH)/.ready     ## what is timed, with the figures of this run, peers beside it
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BENCH)/bin/python $$script || exit 1; done
 
 torture: $(VENV)/.dev  ## the long tests: kill -9, two writers, large inputs
 	@$(BIN)/python -m pytest -q -m slow
@@ -36,7 +37,7 @@ size:           ## installed size of the base, in a scratch environment
 	@$(PYTHON) .ci/size.py
 
 clean:          ## remove what this file made
-	rm -rf $(VENV) $(ORACLE) .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(ORACLE) $(BENCH) .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: an environment is made once and brought up to date when pyproject.toml changes.
@@ -54,4 +55,9 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 $(ORACLE)/.ready: pyproject.toml tests/oracle/requirements.txt
 	test -x $(ORACLE)/bin/python || $(PYTHON) -m venv $(ORACLE)
 	$(ORACLE)/bin/python -m pip install -q -r tests/oracle/requirements.txt -e '.[dev]'
+	@touch $@
+
+$(BENCH)/.ready: pyproject.toml tests/oracle/requirements.txt benchmarks/requirements.txt
+	test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install -q -r tests/oracle/requirements.txt -r benchmarks/requirements.txt -e '.[dev]'
 	@touch $@
