@@ -11,7 +11,12 @@ SERVERS = {"postgres": postgres_server}
 
 
 def ready(name: str) -> str:
-    """The name of an adaptor whose server, if it needs one, runs; otherwise the test is skipped, with the reason."""
+    """The name of an adaptor whose server or library, if it needs one, is there; otherwise the test is skipped, with the
+    reason."""
+    if name in ("local-hnsw", "local-ivf"):
+        import pytest
+
+        pytest.importorskip("faiss", reason="FAISS is not installed")
     if name in SERVERS:
         import pytest
 

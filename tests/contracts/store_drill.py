@@ -36,6 +36,19 @@ def local_codes(folder: Path) -> Store:
     return LocalStore(folder, timeout=30, read_only=None, coded=0)
 
 
+def local_index(kind: str) -> Callable[[Path], Store]:
+    """The same store, which finds its vectors by an index of FAISS from the first on."""
+
+    def opened(folder: Path) -> Store:
+        from sememe.store.local.store import LocalStore, create_store
+
+        if not (folder / "records.sqlite").exists():
+            create_store(folder, dim=DIM, manifest={"encoder": "letters"}, index=kind, timeout=30).close()
+        return LocalStore(folder, timeout=30, read_only=None, coded=0)
+
+    return opened
+
+
 def local_of(kind: str) -> Callable[[Path], Store]:
     """The same store, which keeps its vectors as a smaller type."""
 
@@ -69,6 +82,8 @@ def postgres(folder: Path) -> Store:
 ADAPTORS: dict[str, Callable[[Path], Store]] = {
     "local": local,
     "local-codes": local_codes,
+    "local-hnsw": local_index("hnsw"),
+    "local-ivf": local_index("ivf"),
     "local-float16": local_of("float16"),
     "local-int8": local_of("int8"),
     "local-binary": local_of("binary"),
