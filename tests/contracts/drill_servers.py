@@ -11,8 +11,7 @@ SERVERS = {"postgres": postgres_server}
 
 
 def ready(name: str) -> str:
-    """The name of an adaptor whose server or library, if it needs one, is there; otherwise the test is skipped, with the
-    reason."""
+    """The name of an adaptor, if the server or the library that it needs is there; otherwise the test is skipped."""
     if name in ("local-hnsw", "local-ivf"):
         import pytest
 
