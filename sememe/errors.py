@@ -6,6 +6,7 @@
     ├── StoreError              a collection or store cannot do what was asked
     │   ├── MismatchError       vectors of two encoders would be mixed
     │   ├── LockedError         another process is writing
+    │   ├── ReplacedError       another process has put other contents in its place
     │   └── DamagedError        a file of the store is not what was written
     ├── MissingError            something is needed that is not here     exit 3
     │   ├── MissingModelError   a model is not on disk and cannot be fetched
@@ -71,6 +72,10 @@ class MismatchError(StoreError):
 
 class LockedError(StoreError):
     """Another process is writing."""
+
+
+class ReplacedError(StoreError):
+    """A store that is open has been rebuilt, or moved to another encoder, by somebody else: open it again."""
 
 
 class DamagedError(StoreError):

@@ -7,11 +7,12 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from sememe.errors import StoreError
+from sememe.errors import ReplacedError
 from sememe.store.local.seals import manifest_seal
 
-#: of these, one name says which store it is and one how its vectors are found
-STORE, INDEX = "store", "index"
+#: of these, one name says which store it is, that is, how its rows are numbered, one which set of vectors is in use
+#: (absent before the first exchange, see `sememe.store.local.beside`), and one how they are found
+STORE, SPACE, INDEX = "store", "space", "index"
 #: the kind of index of stores that were made before there were others
 USUAL = "codes"
 
@@ -30,12 +31,12 @@ def followed(connection: sqlite3.Connection, known: Mapping[str, Any], name: str
     """``known``, or what stands there now if another process has changed the kind of the index.
 
     Raises:
-        StoreError: the records are another store's by now.
+        ReplacedError: the records are another store's by now, or the vectors another encoder's.
     """
-    sql = "SELECT key, value FROM manifest WHERE key IN (?, ?)"
-    now = {key: json.loads(value) for key, value in connection.execute(sql, [STORE, INDEX])}
-    if now[STORE] != known[STORE]:
-        raise StoreError(f"{name} was rebuilt by another process", do=["open it again"])
+    sql = "SELECT key, value FROM manifest WHERE key IN (?, ?, ?)"
+    now = {key: json.loads(value) for key, value in connection.execute(sql, [STORE, SPACE, INDEX])}
+    if (now[STORE], now.get(SPACE)) != (known[STORE], known.get(SPACE)):
+        raise ReplacedError(f"{name} was migrated or rebuilt by another process", do=["open it again"])
     return known if index_of(now) == index_of(known) else read(connection)
 
 

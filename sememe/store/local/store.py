@@ -142,12 +142,13 @@ class LocalStore:
 
         Raises:
             LockedError: another writer was not done in time; says who.
+            ReplacedError: meanwhile it was rebuilt, or moved to another encoder.
         """
         if self.read_only:
-            raise StoreError(
-                f"{self.folder.name} can only be read", why=[("folder", f"{self.folder} may not be written")]
-            )
+            raise StoreError(f"{self.folder.name} can only be read", why=[f"{self.folder} may not be written"])
         with self._writer:
+            with suppress(DamagedError), self._database.connection() as connection:  # damage is told by what reads it
+                told.followed(connection, self._manifest, self.folder.name)
             yield
 
     def put(
@@ -340,6 +341,7 @@ class LocalStore:
 
         try:
             with self._database.reading() as connection:
+                told.followed(connection, self._manifest, self.folder.name)
                 return care.verify(connection, self.folder, self.dim, self._views.keeper)
         except DamagedError as error:
             return Health({}, (" ".join(str(error).split()),))
