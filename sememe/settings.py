@@ -25,6 +25,7 @@ from sememe.errors import DataError, UsageError
 BUILT_IN = "built in"
 PRECISIONS = ("auto", "f32", "bf16")
 MODES = ("hybrid", "dense", "words")
+VECTORS = ("float32", "float16", "int8", "binary")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Settings:
     precision: str
     chunk_size: int
     chunk_overlap: int
+    vectors: str
     search_mode: str
     search_k: int
     origins: Mapping[str, str]
@@ -328,6 +330,7 @@ KEYS: tuple[Key, ...] = (
     Key("precision", "auto", _one_of(PRECISIONS), "one of: auto, f32, bf16", "arithmetic of the encoder"),
     Key("chunk.size", 256, _whole(8), "a whole number of tokens, at least 8", "tokens in a chunk"),
     Key("chunk.overlap", 32, _whole(0), "a whole number of tokens, 0 or more", "tokens that two neighbours share"),
+    Key("vectors", "float32", _one_of(VECTORS), "one of: " + ", ".join(VECTORS), "how new collections keep vectors"),
     Key("search.mode", "hybrid", _one_of(MODES), "one of: hybrid, dense, words", "how hits are found"),
     Key("search.k", 10, _whole(1), "a whole number, at least 1", "how many hits are shown"),
 )

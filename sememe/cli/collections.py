@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import click
 
-from sememe.cli import exchange, options
+from sememe.cli import convert, exchange, options
 from sememe.cli.output import opened, printable, table
 from sememe.cli.session import Session
 from sememe.cli.sources import collection_folder
@@ -18,10 +19,10 @@ from sememe.progress import amount
 
 @click.group("collections")
 def command() -> None:
-    """What is kept: list, info, rename, rm, verify, quarantine, path, export, import, backup, restore."""
+    """What is kept: list, info, rename, rm, verify, quarantine, path, convert, export, import, backup, restore."""
 
 
-for one in (exchange.export, exchange.import_, exchange.backup, exchange.restore):
+for one in (convert.command, exchange.export, exchange.import_, exchange.backup, exchange.restore):
     command.add_command(one)
 
 
@@ -55,12 +56,15 @@ def info(session: Session, name: str, form: str, out: str | None) -> None:
     """One collection: its encoder, how it was cut, how large it is, where it is."""
     collection_folder(session, name)
     with session.collection(name) as collection:
+        told = collection.info()
         facts = _row(session, name) | {
-            "chunk size": collection.binding.chunk_size,
+            "chunk size": told.binding.chunk_size,
             "chunk overlap": collection.binding.chunk_overlap,
             "fingerprint": collection.binding.fingerprint,
             "recipe": dict(collection.binding.recipe or {}),
             "folder": str(collection.folder),
+            "vectors": told.vectors,
+            "loss": dataclasses.asdict(told.loss) if told.loss else None,
         }
     with opened(out) as output:
         if form == "json":
@@ -69,6 +73,8 @@ def info(session: Session, name: str, form: str, out: str | None) -> None:
         for key, value in facts.items():
             if key == "bytes":
                 value = amount(value, "bytes")
+            if key == "loss":
+                value = convert.in_words(told.loss) if told.loss else ""
             if isinstance(value, dict):
                 value = ", ".join(f"{k} {v}" for k, v in value.items())
             if value != "":

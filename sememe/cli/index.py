@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Say what it would take, and do nothing.")
 @options.reading
 @options.encoding
+@options.keeping
 @options.formats("json")
 @options.common
 def command(
@@ -145,10 +146,13 @@ def _tell(session: Session, collection: Collection, report: Report, where: tuple
                     "skipped_list": written,
                 }
             )
-    vectors = amount(info.chunks * info.binding.dim * 4, "bytes")
+    from sememe.store.vector_type import find
+
+    vectors = amount(info.chunks * find(info.vectors).width(info.binding.dim), "bytes")
     files = f", {counted(info.sources, 'file')}" if info.sources else ""
     session.talk.say(
         f"✔ {collection.name}: {counted(info.chunks, 'chunk')}{files}, {vectors} of vectors by {info.binding.encoder}"
+        + ("" if info.vectors == "float32" else f", kept as {info.vectors}")
     )
     session.talk.say(
         f"  {report.encoded} encoded, {report.reused} known already, {report.deleted} gone; "

@@ -42,6 +42,7 @@ SETTINGS_OF_OPTIONS = {
     "set_model": "model",
     "set_threads": "threads",
     "set_precision": "precision",
+    "set_vectors": "vectors",
     "set_mode": "search.mode",
     "set_k": "search.k",
 }
@@ -56,6 +57,13 @@ def encoding(function: Function) -> Function:
     ):
         function = option(function)
     return function
+
+
+def keeping(function: Function) -> Function:
+    """``--vectors``: for commands that make collections."""
+    return click.option(
+        "--vectors", "set_vectors", type=click.Choice(settings.VECTORS), help="How a new collection keeps vectors."
+    )(function)
 
 
 def searching(function: Function) -> Function:

@@ -136,6 +136,16 @@ class Binding:
             )
 
 
+def check_vectors(name: str, kept: str, asked: str) -> None:
+    """Refuse another type of vectors than the one that they are kept as, once it was asked for."""
+    if asked != kept:
+        raise UsageError(
+            f"{name} keeps its vectors as {kept}",
+            why=[("you asked", asked)],
+            do=[("convert them", f"sememe collections convert {name} --vectors {asked}")],
+        )
+
+
 def folder_of(name_or_path: str | os.PathLike[str], collections: Path) -> Path:
     """The folder of a collection: a name stands for one among ``collections``, a path for itself.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sememe import settings as places
-from sememe.collection.binding import Binding, catalogued_dim, existing, folder_of, is_collection, short
+from sememe.collection.binding import Binding, catalogued_dim, check_vectors, existing, folder_of, is_collection, short
 from sememe.errors import DamagedError, StoreError, UsageError
 from sememe.progress import SILENT, Progress
 from sememe.shapes import Hits, Record
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sememe.readers.source import ReadOptions
     from sememe.settings import Settings
     from sememe.store.contract import Health
+    from sememe.store.local.loss import Loss
     from sememe.store.local.store import LocalStore
 
 MODES = ("dense", "words", "hybrid")
@@ -29,7 +30,7 @@ MODES = ("dense", "words", "hybrid")
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """A collection in numbers. ``bytes`` is what its folder takes on the disk."""
+    """A collection in numbers: ``bytes`` is what its folder takes, ``loss`` what the type of its ``vectors`` cost."""
 
     name: str
     folder: Path
@@ -37,6 +38,8 @@ class Info:
     chunks: int
     sources: int
     bytes: int
+    vectors: str
+    loss: Loss | None
 
 
 class Collection:
@@ -50,6 +53,7 @@ class Collection:
         encoder: an encoder, or a model's name or folder; None: its own, and for a new one the model that is set.
         home: where named collections are kept; None: what is set.
         settings: all of the settings; None: those of the machine and the working directory.
+        vectors: how a new one keeps them: ``float32``, ``float16``, ``int8`` or ``binary``; None: what is set.
         timeout: seconds to wait for another writer.
 
     Raises:
@@ -63,10 +67,13 @@ class Collection:
         encoder: Encoder | str | None = None,
         home: str | os.PathLike[str] | None = None,
         settings: Settings | None = None,
+        vectors: str | None = None,
         timeout: float = 10.0,
     ) -> None:
         now = settings or places.load()
         self.settings = now if home is None else replace(now, home=Path(home).absolute())
+        if vectors is not None:
+            self.settings = replace(self.settings, vectors=vectors, origins={**now.origins, "vectors": "flag"})
         self.folder = folder_of(name_or_path, self.settings.collections_dir)
         self.name = self.folder.name
         self.timeout = timeout
@@ -129,6 +136,8 @@ class Collection:
         try:
             binding = Binding.read(store.manifest, self.name)
             self._check(binding)
+            if self.settings.origins.get("vectors") == "flag":
+                check_vectors(self.name, store.vector_type, self.settings.vectors)
         except BaseException:
             store.close()
             raise
@@ -165,12 +174,12 @@ class Collection:
         if self._store is None and not is_collection(self.folder):
             from sememe.store.local.store import create_store
 
-            encoder = self.encoder(progress)
-            binding = Binding.of(
-                encoder, chunk_size=self.settings.chunk_size, chunk_overlap=self.settings.chunk_overlap
-            )
+            encoder, now = self.encoder(progress), self.settings
+            told = Binding.of(encoder, chunk_size=now.chunk_size, chunk_overlap=now.chunk_overlap).manifest()
             try:
-                create_store(self.folder, dim=encoder.dim, manifest=binding.manifest(), timeout=self.timeout).close()
+                create_store(
+                    self.folder, dim=encoder.dim, manifest=told, vectors=now.vectors, timeout=self.timeout
+                ).close()
             except StoreError:
                 if not is_collection(self.folder):  # else another process was quicker, and its collection is as good
                     raise
@@ -338,7 +347,8 @@ class Collection:
     def info(self) -> Info:
         """What it is and how large."""
         size = sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file())
-        return Info(self.name, self.folder, self.binding, self.count(), len(self._stamps()), size)
+        kept = self.store.vector_type, self.store.loss
+        return Info(self.name, self.folder, self.binding, self.count(), len(self._stamps()), size, *kept)
 
     def verify(self) -> Health:
         """Compare records, vectors and words with each other; changes nothing."""

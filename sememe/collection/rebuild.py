@@ -42,8 +42,10 @@ def rebuild(
             before = Binding.read(store.manifest, old.name)
             target = old.folder / FOLDER
             encoder = old.encoder(progress, bound=False) if old.asked is not None else _own(old, before, progress)
-            _clear_unless_same(target, encoder, old)
-            fresh = type(old)(target, encoder=encoder, settings=old.settings, timeout=old.timeout)
+            asked = old.settings.origins.get("vectors") == "flag"
+            vectors = old.settings.vectors if asked else store.vector_type
+            _clear_unless_same(target, encoder, old, vectors)
+            fresh = type(old)(target, encoder=encoder, settings=old.settings, vectors=vectors, timeout=old.timeout)
             fresh.index(paths, text=options.text, id=options.id, meta=options.meta, glob=glob, progress=progress)
             report = fresh.report
             fresh.close()
@@ -76,15 +78,15 @@ def _refuse_loss(store: LocalStore, paths: Sequence[Path], name: str) -> None:
         )
 
 
-def _clear_unless_same(target: Path, encoder: Encoder, old: Collection) -> None:
+def _clear_unless_same(target: Path, encoder: Encoder, old: Collection, vectors: str) -> None:
     """An unfinished rebuild is worth something only if it is the same one."""
     if not target.exists():
         return
     try:
         with open_store(target) as store:
-            begun = Binding.read(store.manifest, old.name)
+            begun, kept = Binding.read(store.manifest, old.name), store.vector_type
     except SememeError:
         begun = None
     wanted = (encoder.fingerprint, old.settings.chunk_size, old.settings.chunk_overlap)
-    if begun is None or (begun.fingerprint, begun.chunk_size, begun.chunk_overlap) != wanted:
+    if begun is None or kept != vectors or (begun.fingerprint, begun.chunk_size, begun.chunk_overlap) != wanted:
         shutil.rmtree(target)

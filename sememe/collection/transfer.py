@@ -118,11 +118,14 @@ def import_collection(
     folder = folder_of(name_or_path, now.collections_dir)
     with incoming(Path(path), columns or Columns()) as found:
         binding, manifest = _bound(found, encoder, now, progress)
+        # Of ours as it was, unless another type is asked for: what a smaller one keeps comes back the same.
+        told = None if "vectors" in now.origins and now.origins["vectors"] == "flag" else found.manifest
+        vectors = str((told or {}).get("vectors", now.vectors))
         _refuse_existing(folder, now, binding)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with staged(folder) as desk:
             with (
-                create_store(desk / "whole", dim=binding.dim, manifest=manifest) as store,
+                create_store(desk / "whole", dim=binding.dim, manifest=manifest, vectors=vectors) as store,
                 (progress or SILENT).phase("import", total=found.count, unit="chunks") as phase,
             ):
                 chunks = fill(store, found, phase)

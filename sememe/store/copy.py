@@ -37,6 +37,8 @@ def copy(source: Store, target: Store, *, batch: int = 1000, progress: Progress 
     Nobody should write to either meanwhile. ``target`` may hold a part of it, from a copy that was cut off, and nothing
     else. Its word index and the like it makes by itself.
 
+    A target that keeps a smaller type of vectors is compared with what such a type keeps of the source's.
+
     Args:
         batch: items that are sent in one transaction.
 
@@ -71,8 +73,9 @@ def _send(ids: list[str], there: set[str], source: Store, target: Store) -> int:
     records, vectors = _read(source, ids)
     known = [id for id in ids if id in there]
     old = dict(zip(known, zip(*_read(target, known), strict=True), strict=True)) if known else {}
+    wanted = _as_kept(target, vectors)
     places = [
-        place for place, id in enumerate(ids) if id not in old or not _equal((records[place], vectors[place]), old[id])
+        place for place, id in enumerate(ids) if id not in old or not _equal((records[place], wanted[place]), old[id])
     ]
     if places:
         target.put([ids[place] for place in places], vectors[places], [records[place] for place in places])
@@ -85,6 +88,12 @@ def _read(store: Store, ids: list[str]) -> tuple[list[Record], Vectors]:
     if len(whole) != len(ids):
         raise StoreError("a store changed while it was copied", do=["copy again when nobody writes to it"])
     return whole, vectors
+
+
+def _as_kept(target: Store, vectors: Vectors) -> Vectors:
+    """What the target gives back for ``vectors``: one that keeps a smaller type says so itself."""
+    smaller = getattr(target, "as_kept", None)
+    return vectors if smaller is None else smaller(vectors)
 
 
 def _equal(one: tuple[Record, Vectors], other: tuple[Record, Vectors]) -> bool:
@@ -151,7 +160,9 @@ def _check_equal(source: Store, target: Store, batch: int) -> int:
     wrong: list[str] = []
     for start in range(0, len(chosen), batch):
         part = chosen[start : start + batch]
-        pairs = zip(part, zip(*_read(source, part), strict=True), zip(*_read(target, part), strict=True), strict=True)
+        records, vectors = _read(source, part)
+        ours = zip(records, _as_kept(target, vectors), strict=True)
+        pairs = zip(part, ours, zip(*_read(target, part), strict=True), strict=True)
         wrong += [id for id, one, other in pairs if not _equal(one, other)]
     if wrong:
         raise StoreError(

@@ -27,6 +27,7 @@ _POSTGRES = Server("USER:PASSWORD@HOST:PORT/DATABASE?collection=NAME", "postgres
 SERVERS = {
     "postgresql": _POSTGRES,
     "postgres": _POSTGRES,
+    "milvus": Server("USER:PASSWORD@HOST:19530/DATABASE?collection=NAME", "milvus", "milvus"),
     "qdrant": Server("HOST:6333?collection=NAME", None, "qdrant"),
 }
 
@@ -57,6 +58,7 @@ def create_store(
     *,
     dim: int,
     manifest: Mapping[str, Any] | None = None,
+    vectors: str = "float32",
     timeout: float = 10.0,
 ) -> Store:
     """Make an empty store where a path or an address says; see `open_store`.
@@ -64,15 +66,19 @@ def create_store(
     Args:
         dim: the width of its vectors.
         manifest: what is to be remembered about it: JSON values.
+        vectors: how they are kept, in a folder: ``float32``, ``float16``, ``int8`` or ``binary``.
 
     Raises:
         StoreError: there is one already.
+        UsageError: a server keeps vectors as float32 only.
     """
     server = _server(url_or_path)
     if server is None:
         from sememe.store.local import store as local
 
-        return local.create_store(url_or_path, dim=dim, manifest=manifest, timeout=timeout)
+        return local.create_store(url_or_path, dim=dim, manifest=manifest, vectors=vectors, timeout=timeout)
+    if vectors != "float32":
+        raise UsageError(f"a store on a server keeps its vectors as float32, not as {vectors}")
     return cast(Store, _function("create", server)(str(url_or_path), dim=dim, manifest=manifest, timeout=timeout))
 
 

@@ -65,7 +65,7 @@ def write_backup(store: LocalStore, path: Path, desk: Path, *, name: str, progre
 
 def _manifest(shot: Snapshot, name: str, sizes: Mapping[str, int], parts: Mapping[str, str]) -> dict[str, Any]:
     told = {part: {"bytes": sizes[part], "sha256": digest} for part, digest in parts.items()}
-    return {"name": name, **manifest_of(shot.manifest, count=shot.count), "parts": told}
+    return {"name": name, **manifest_of(shot.manifest, count=shot.count, vectors=shot.kind.name), "parts": told}
 
 
 def _blocks(data: Any) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sememe.errors import DataError
 from sememe.shapes import Place, Record, content_hash
+from sememe.store.vector_type import TYPES
 
 #: raised when a reader of today could not read what is written; older forms stay readable
 FORM = 1
@@ -18,11 +19,12 @@ MAX_DIM = 1 << 16
 MAX_ROWS = 1 << 40
 
 
-def manifest_of(manifest: Mapping[str, Any], *, count: int) -> dict[str, Any]:
-    """What an export says of itself: what the store remembers (encoder, chunks, versions), and how much there is."""
+def manifest_of(manifest: Mapping[str, Any], *, count: int, vectors: str) -> dict[str, Any]:
+    """What an export says of itself: what the store remembers (encoder, chunks, versions), how much there is, and
+    as what type the store keeps its vectors."""
     kept = {key: value for key, value in manifest.items() if key not in OWN}
     exported = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"form": FORM, "count": count, "dim": int(manifest["dim"]), "exported": exported, **kept}
+    return {"form": FORM, "count": count, "dim": int(manifest["dim"]), "exported": exported, **kept, "vectors": vectors}
 
 
 def checked_manifest(value: Any, name: str) -> dict[str, Any]:
@@ -37,6 +39,9 @@ def checked_manifest(value: Any, name: str) -> dict[str, Any]:
         number = value.get(key)
         if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
             raise DataError(f"{name}: the manifest's {key} is {json.dumps(number)[:60]}, no number that can be")
+    kept = value.get("vectors", "float32")
+    if not isinstance(kept, str) or kept not in TYPES:
+        raise DataError(f"{name}: the manifest's vectors are {json.dumps(kept)[:60]}, no type that is known")
     if value["form"] > FORM:
         raise DataError(
             f"{name} was written by a later version of sememe",

@@ -32,7 +32,7 @@ def to_jsonl(shot: Snapshot, path: Path, moved: Moved, *, packed: bool = False) 
         packed: vectors as base64 of little-endian float32, a quarter of the size of lists of numbers.
     """
     with _synced(path) as file:
-        _line(file, {KEY: manifest_of(shot.manifest, count=shot.count)})
+        _line(file, {KEY: manifest_of(shot.manifest, count=shot.count, vectors=shot.kind.name)})
         for part in shot.parts():
             for id, record, vector in zip(part.ids, part.records, part.vectors, strict=True):
                 # A float32 is written as the float64 that it exactly is: no digit is lost.
@@ -45,7 +45,7 @@ def to_npy(shot: Snapshot, path: Path, moved: Moved) -> None:
     """A folder: ``vectors.npy`` float32 ``(n, dim)``, ``records.jsonl`` in the same order, ``manifest.json``."""
     path.mkdir()
     with _synced(path / MANIFEST) as file:
-        _line(file, manifest_of(shot.manifest, count=shot.count))
+        _line(file, manifest_of(shot.manifest, count=shot.count, vectors=shot.kind.name))
     with _synced(path / VECTORS) as numbers, _synced(path / RECORDS) as file:
         shape = {"descr": "<f4", "fortran_order": False, "shape": (shot.count, shot.dim)}
         np.lib.format.write_array_header_1_0(numbers, shape)
@@ -79,7 +79,7 @@ def _schema(arrow: Any, shot: Snapshot, fields: dict[str, str]) -> Any:
     columns += [("span", arrow.list_(arrow.int64(), 2)), ("hash", arrow.string()), ("meta", arrow.string())]
     columns += [(f"meta.{name}", types[kind]) for name, kind in fields.items()]
     columns += [("vector", arrow.list_(arrow.float32(), shot.dim))]
-    about = json.dumps(manifest_of(shot.manifest, count=shot.count), ensure_ascii=False)
+    about = json.dumps(manifest_of(shot.manifest, count=shot.count, vectors=shot.kind.name), ensure_ascii=False)
     return arrow.schema(columns, metadata={KEY: about})
 
 
