@@ -78,6 +78,22 @@ def postgres(folder: Path) -> Store:
     return store
 
 
+def qdrant(folder: Path) -> Store:
+    """The store in a collection of its own, made if it is not there; the folder is no more than its name."""
+    from sememe.errors import StoreError
+    from sememe.shapes import content_hash
+    from sememe.store.servers.qdrant import create_qdrant, open_qdrant
+    from tests import qdrant_server
+
+    url = f"{qdrant_server.server_url()}?collection=t{content_hash(str(folder))[:20]}"
+    try:
+        store = open_qdrant(url, timeout=30)
+    except StoreError:
+        return create_qdrant(url, dim=DIM, manifest={"encoder": "letters"}, timeout=30)
+    store.delete([])  # takes over from a client that was killed: what is still on its way from it counts no more
+    return store
+
+
 #: an adaptor is one line: its name, and how its store is opened (and made, if it is not there)
 ADAPTORS: dict[str, Callable[[Path], Store]] = {
     "local": local,
@@ -88,6 +104,7 @@ ADAPTORS: dict[str, Callable[[Path], Store]] = {
     "local-int8": local_of("int8"),
     "local-binary": local_of("binary"),
     "postgres": postgres,
+    "qdrant": qdrant,
 }
 
 
