@@ -12,6 +12,7 @@ import importlib.util
 import json
 import os
 import shutil
+import socket
 import tempfile
 import threading
 from collections.abc import Callable
@@ -48,7 +49,7 @@ class QdrantServer:
 
     ``key`` must come with every request, if it is set. ``before`` is asked before each request and may answer in the
     server's place: it gets method, path and body, and returns a status with headers and body, ``"cut"`` to break the
-    connection off, or None.
+    connection off, ``"lost"`` to do it and break off the answer, or None.
     """
 
     def __init__(self, *, key: str = "", indexes: bool = True) -> None:
@@ -277,9 +278,11 @@ def _handler(server: QdrantServer) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             server.requests.append((self.command, self.path, body))
             ours = server.before(self.command, self.path, body)
-            if ours == "cut":
+            if ours in ("cut", "lost"):
+                if ours == "lost":
+                    self._answered(body)
                 self.close_connection = True
-                self.connection.close()
+                self.connection.shutdown(socket.SHUT_RDWR)
             elif ours is not None:
                 self._say(*ours)
             elif server.key and self.headers.get("api-key") != server.key:

@@ -24,7 +24,7 @@ from sememe.store.servers import qdrant_points as points
 from sememe.store.servers.qdrant_filter import Untranslatable, condition
 from sememe.store.servers.qdrant_points import Json
 from sememe.store.servers.qdrant_search import Search
-from sememe.store.servers.qdrant_session import PAGE, VALUES, Head, Session, made, names, visible
+from sememe.store.servers.qdrant_session import LAYOUT, PAGE, VALUES, Head, Session, made, names, visible
 from sememe.store.servers.question import checked_queries, checked_sources, texts
 from sememe.store.servers.rest import Rest
 from sememe.store.servers.web_address import read_web_address
@@ -83,7 +83,7 @@ def open_qdrant(url: str, *, timeout: float = 10.0) -> QdrantStore:
 
 def _session(url: str, timeout: float) -> Session:
     address = read_web_address(url, parameter="collection", port=6333, variable="QDRANT_API_KEY")
-    return Session(Rest(address, name="Qdrant", header="api-key", timeout=timeout), timeout=timeout)
+    return Session(Rest(address, name="Qdrant", header="api-key", timeout=max(2.0, timeout)), timeout=timeout)
 
 
 class QdrantStore:
@@ -95,6 +95,12 @@ class QdrantStore:
             head = session.head()
             if head is None:
                 raise self._nothing_there()
+            if head.layout > LAYOUT:
+                raise StoreError(
+                    f"{self._shown} was made by a later sememe",
+                    why=[("its layout", f"{head.layout}; this sememe knows {LAYOUT}")],
+                    do=[("upgrade", "pip install -U sememe")],
+                )
         except BaseException:
             session.rest.close()
             raise

@@ -23,6 +23,7 @@ from sememe.errors import LockedError, SememeError, StoreError
 from sememe.store.servers.qdrant_points import HEAD, VECTOR, Json
 from sememe.store.servers.rest import Rest, quoted
 
+LAYOUT = 1
 #: seconds after which a writer that gives no sign of life counts as gone; a request of its must have ended by then
 LEASE = 60.0
 #: points of one page, points of one request and its bytes, values of one condition
@@ -36,6 +37,7 @@ class Head:
     """What the head says: the last whole ``change``, the one that was ``begun`` last, and who is writing."""
 
     store: str
+    layout: int
     manifest: Json
     change: int
     begun: int
@@ -64,56 +66,58 @@ class Session:
     def head(self) -> Head | None:
         """None: there is no collection, or none of ours."""
         body = {"ids": [HEAD], "with_payload": True}
-        points = self.rest.ask("POST", f"{self.path}/points", body, absent=(404,))
-        if not points or not points["result"]:
+        answer = self.rest.ask("POST", f"{self.path}/points", body, absent=(404,))
+        if answer is None:
             return None
-        found = points["result"][0]["payload"]
-        return Head(
-            store=found["store"],
-            manifest=json.loads(found["manifest"]),
-            change=int(found["change"]),
-            begun=int(found["begun"]),
-            writer=found.get("writer"),
-            beat=int(found.get("beat") or 0),
-            fields=frozenset((name, kind) for name, kind in json.loads(found["fields"])),
-            rough=frozenset(json.loads(found["rough"])),
-        )
+        with self.rest.understood():
+            if not answer["result"]:
+                return None
+            found = answer["result"][0]["payload"]
+            return Head(
+                store=str(found["store"]),
+                layout=int(found["layout"]),
+                manifest=dict(json.loads(found["manifest"])),
+                change=int(found["change"]),
+                begun=int(found["begun"]),
+                writer=found.get("writer"),
+                beat=int(found.get("beat") or 0),
+                fields=frozenset((name, kind) for name, kind in json.loads(found["fields"])),
+                rough=frozenset(json.loads(found["rough"])),
+            )
 
     def pages(
-        self, where: Json, *, payload: bool | Sequence[str] = True, vector: bool = False, size: int = PAGE
+        self, where: Json, *, payload: bool | Sequence[str] = True, vector: bool = False, size: int | None = None
     ) -> Iterator[list[Json]]:
-        """The points that satisfy a filter, some at a time."""
-        asked: Json = {
-            "filter": where,
-            "limit": size,
-            "with_payload": payload,
-            "with_vector": [VECTOR] if vector else False,
-        }
-        offset = None
+        """The points that satisfy a filter, ``size`` at a time."""
+        wanted: Json = {"with_payload": payload, "with_vector": [VECTOR] if vector else False}
+        asked: Json = {"filter": where, "limit": size or PAGE, **wanted}
         while True:
-            if offset is not None:
-                asked["offset"] = offset
-            result = self.rest.ask("POST", f"{self.path}/points/scroll", asked)["result"]
-            if result["points"]:
-                yield result["points"]
-            offset = result.get("next_page_offset")
-            if offset is None:
+            answer = self.rest.ask("POST", f"{self.path}/points/scroll", asked)
+            with self.rest.understood():
+                page = [_point(one, wanted) for one in answer["result"]["points"]]
+                asked["offset"] = answer["result"].get("next_page_offset")
+            if page:
+                yield page
+            if asked["offset"] is None:
                 return
 
     def count(self, where: Json) -> int:
         """How many points satisfy a filter, exactly."""
-        asked = {"filter": where, "exact": True}
-        return int(self.rest.ask("POST", f"{self.path}/points/count", asked)["result"]["count"])
+        answer = self.rest.ask("POST", f"{self.path}/points/count", {"filter": where, "exact": True})
+        with self.rest.understood():
+            return int(answer["result"]["count"])
 
     def nearest(self, vectors: Sequence[Sequence[float]], where: Json, limit: int, *, exact: bool) -> list[list[Json]]:
         """For each vector the points that Qdrant finds nearest, with all that they hold, best first."""
-        one = {
-            "using": VECTOR, "filter": where, "limit": limit, "params": {"exact": exact},
-            "with_payload": True, "with_vector": [VECTOR],
-        }  # fmt: skip
+        wanted: Json = {"with_payload": True, "with_vector": [VECTOR]}
+        one = {"using": VECTOR, "filter": where, "limit": limit, "params": {"exact": exact}, **wanted}
         body = {"searches": [{"query": vector, **one} for vector in vectors]}
-        answers = self.rest.ask("POST", f"{self.path}/points/query/batch", body)["result"]
-        return [answer["points"] for answer in answers]
+        answer = self.rest.ask("POST", f"{self.path}/points/query/batch", body)
+        with self.rest.understood():
+            found = [[_point(point, wanted) for point in each["points"]] for each in answer["result"]]
+            if len(found) != len(vectors):
+                raise ValueError(f"{len(found)} answers to {len(vectors)} questions")
+            return found
 
     def change(self, *operations: Json) -> None:
         """Do these one after the other."""
@@ -139,16 +143,13 @@ class Session:
             try:
                 yield change
                 self._commit(change)
-            except BaseException:
-                # If this fails too, the next writer finds out by itself.
-                with suppress(SememeError):
-                    self.change(self._set({"writer": None}, self._mine()))
-                raise
+            finally:
+                self._released()
 
     def _begun(self, store: str) -> Change:
         end, seen, since = time.monotonic() + self.timeout, None, time.monotonic()
         while True:
-            self.change(self._set({"writer": self.writer}, [{"is_empty": {"key": "writer"}}]))
+            self.change(self._set({"writer": self.writer}, [_match("store", store), {"is_empty": {"key": "writer"}}]))
             head = self.head()
             if head is None or head.store != store:
                 raise self.gone()
@@ -183,11 +184,17 @@ class Session:
         return Change(self, head, number, set(head.fields), set(head.rough), head.beat + 1)
 
     def _commit(self, change: Change) -> None:
-        said = {"change": change.number, "writer": None, "fields": json.dumps(sorted(change.fields))}
+        said: Json = {"change": change.number, "fields": json.dumps(sorted(change.fields))}
         self.change(self._set({**said, "rough": json.dumps(sorted(change.rough))}, self._mine()))
+        # As long as the name stands in the head, nobody else can have written what is read here.
         head = self.head()
-        if head is None or head.change < change.number:
+        if head is None or head.writer != self.writer or head.change != change.number:
             raise self.overtaken()
+
+    def _released(self) -> None:
+        # If this fails, the next writer finds out by itself.
+        with suppress(SememeError):
+            self.change(self._set({"writer": None}, self._mine()))
 
     def still_mine(self, change: Change) -> None:
         """Show that this writer lives, and see that nobody took it for dead."""
@@ -211,9 +218,9 @@ class Session:
     def overtaken(self) -> StoreError:
         """Another writer has taken this one for dead."""
         return StoreError(
-            f"the change of {self.rest.address.shown} was not kept",
-            why=[f"another writer found no sign of life of this one for {LEASE:g} s"],
-            do=["do it again"],
+            f"another writer has overtaken this one in {self.rest.address.shown}",
+            why=[f"it found no sign of life for {LEASE:g} s", "the change may or may not have been kept"],
+            do=["do it again: doing the same again changes nothing"],
         )
 
 
@@ -258,6 +265,16 @@ def visible(change: int, what: str, *conditions: Json) -> Json:
         "must": [_match("what", what), {"key": "born", "range": {"lte": change}}, *conditions],
         "must_not": [{"key": "died", "range": {"lte": change}}],
     }
+
+
+def _point(found: Any, wanted: Json) -> Json:
+    """A point of an answer, which has what was asked for."""
+    out: Json = {"id": found["id"], "payload": dict(found["payload"]), "vector": {}}
+    if wanted["with_vector"]:
+        out["vector"] = dict(found["vector"])
+    if "score" in found:
+        out["score"] = float(found["score"])
+    return out
 
 
 def _match(key: str, value: str) -> Json:
@@ -305,15 +322,19 @@ def made(session: Session, dim: int, manifest: Json, index: str) -> None:
     shape: Json = {"vectors": {VECTOR: {"size": dim, "distance": "Dot"}}}
     if index == "exact":
         shape["hnsw_config"] = {"m": 0}  # no graph is built
-    if session.rest.ask("GET", f"{session.path}/exists")["result"]["exists"]:
-        raise StoreError(f"there is a collection at {session.rest.address.shown} already")
+    answer = session.rest.ask("GET", f"{session.path}/exists")
+    with session.rest.understood():
+        there = bool(answer["result"]["exists"])
+    if there:
+        raise StoreError(f"there is a collection of this name already: {session.rest.address.shown}")
     session.rest.ask("PUT", session.path, shape)
     try:
         for key, kind in INDEXES.items():
             asked = {"field_name": key, "field_schema": kind}
             session.rest.ask("PUT", f"{session.path}/index", asked, query=_WRITE)
         head = {
-            "what": "head", "store": uuid.uuid4().hex, "manifest": json.dumps(manifest, ensure_ascii=False),
+            "what": "head", "layout": LAYOUT, "store": manifest["store"],
+            "manifest": json.dumps(manifest, ensure_ascii=False),
             "change": 0, "begun": 0, "writer": None, "beat": 0, "fields": "[]", "rough": "[]",
         }  # fmt: skip
         session.upsert([{"id": HEAD, "vector": {}, "payload": head}])
@@ -325,5 +346,6 @@ def made(session: Session, dim: int, manifest: Json, index: str) -> None:
 
 def names(rest: Rest) -> list[str]:
     """The collections of the server, ascending."""
-    found: Any = rest.ask("GET", "/collections")["result"]["collections"]
-    return sorted(one["name"] for one in found)
+    answer = rest.ask("GET", "/collections")
+    with rest.understood():
+        return sorted(str(one["name"]) for one in answer["result"]["collections"])

@@ -12,7 +12,8 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
@@ -131,11 +132,23 @@ class Rest:
         try:
             return json.loads(said, parse_constant=_no_number) if said else {}
         except (ValueError, RecursionError):
-            raise DamagedError(
-                f"{self.address.shown} answers with what is no JSON",
-                why=[(self.name, self.address.scrubbed(said[:200].decode("utf-8", "replace")))],
-                do=["see that the address is that of the server and not of something before it"],
-            ) from None
+            raise self.strange(said[:200].decode("utf-8", "replace")) from None
+
+    @contextmanager
+    def understood(self) -> Iterator[None]:
+        """Around taking an answer apart: one of another shape is the server's fault, not ours."""
+        try:
+            yield
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            raise self.strange(f"{type(error).__name__}: {error}") from None
+
+    def strange(self, said: str) -> DamagedError:
+        """The answer is none that this server gives."""
+        return DamagedError(
+            f"{self.address.shown} answers with what {self.name} does not say",
+            why=[("it was", self.address.scrubbed(said))],
+            do=["see that the address is that of the server and not of something before it"],
+        )
 
     def _refusal(self, status: int, said: bytes, attempts: int) -> StoreError:
         shown = self.address.shown
