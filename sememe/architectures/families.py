@@ -19,10 +19,15 @@ from sememe.architectures import (
     gemma,
     gpt2,
     gpt_neox,
+    jina_bert,
     llama,
+    modernbert,
     mpnet,
     mpt,
     roberta,
+    rotary_bert,
+    t5,
+    transformer,
 )
 from sememe.architectures.family import Family, Shapes
 from sememe.errors import ModelError
@@ -66,13 +71,22 @@ FAMILIES: dict[str, Family] = {
     "gemma3_text": gemma.FAMILY,
     "gpt2": gpt2.FAMILY,
     "gpt_neox": gpt_neox.FAMILY,
+    "gte": rotary_bert.GTE,
+    "jina_bert": jina_bert.FAMILY,
     "llama": llama.LLAMA,
     "mistral": llama.MISTRAL,
+    "modernbert": modernbert.FAMILY,
     "mpnet": mpnet.FAMILY,
     "mpt": mpt.FAMILY,
+    "mt5": t5.FAMILY,
+    "new": rotary_bert.GTE,
+    "nomic_bert": rotary_bert.NOMIC,
     "qwen2": llama.QWEN2,
     "qwen3": llama.QWEN3,
     "roberta": roberta.FAMILY,
+    "t5": t5.FAMILY,
+    "transformer": transformer.FAMILY,
+    "umt5": t5.UMT5,
     "xlm-roberta": roberta.FAMILY,
 }
 
@@ -88,6 +102,8 @@ def build(kind: str, config: Mapping[str, Any], weights: Weights, *, longest: in
     Raises:
         ModelError: an unknown kind, an unusable config, or weights that do not fit it (each is named).
     """
+    if kind == "bert" and config.get("position_embedding_type") == "alibi":
+        kind = "jina_bert"
     if kind not in FAMILIES:
         raise ModelError(
             f'the architecture "{kind}" is not one that sememe runs', do=[f"known are: {', '.join(FAMILIES)}"]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Frequencies = npt.NDArray[np.float64]
 
-KINDS = ("default", "linear", "dynamic", "llama3", "yarn")
+KINDS = ("default", "linear", "dynamic", "llama3", "ntk", "yarn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,9 @@ class Rope:
         frequency, scale = positions.frequencies(width, theta), 1.0
         if kind == "linear":  # positions as close as if the text were shorter
             frequency = frequency / number(said, "factor", default=1.0)
+        elif kind == "ntk":  # a base so large that the slowest pair turns as if the text were shorter, as GTE has it
+            factor = number(said, "factor", default=1.0)
+            frequency = positions.frequencies(width, theta * factor) / factor ** (2 / width)
         elif kind == "llama3":
             frequency = _llama3(frequency, said)
         elif kind == "yarn":

@@ -8,7 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from tests.oracle import reference_jina, reference_torch
 from tests.oracle.tiny_networks import listed, weight
+
+#: where transformers has no class: what computes it instead
+REFERENCES = {"reference_jina": reference_jina, "reference_torch": reference_torch}
 
 
 def made(begin: str = "") -> dict[str, Any]:
@@ -18,6 +22,28 @@ def made(begin: str = "") -> dict[str, Any]:
 
 def _made(network: Mapping[str, Any]) -> dict[str, Any]:
     import torch
+
+    lengths, width = network["lengths"], max(network["lengths"]) + network.get("more", 0)
+    random = np.random.default_rng(network.get("seed", 0))
+    low = network.get("lowest_id", 0)
+    ids = random.integers(low, network["config"]["vocab_size"], size=(len(lengths), width)).astype(np.int32)
+    mask = (np.arange(width)[None] < np.array(lengths)[:, None]).astype(np.float32)
+    ids[mask == 0] = network.get("pad_id", 0)
+    given = torch.from_numpy(ids).long(), torch.from_numpy(mask).long()
+    with torch.no_grad():
+        computed = _by_reference if network["model"] in REFERENCES else _by_transformers
+        config, shapes, found = computed(network, *given)
+    said = {"config": {**config, "model_type": network.get("model_type", network["kind"])}, "shapes": shapes}
+    kept: dict[str, Any] = {"said": np.array(json.dumps(said, sort_keys=True)), "ids": ids, "mask": mask}
+    kept |= {name: tensor.numpy() for name, tensor in found.items() if name not in network.get("skip", ())}
+    return kept
+
+
+Found = tuple[dict[str, Any], dict[str, list[int]], dict[str, Any]]
+
+
+def _by_transformers(network: Mapping[str, Any], ids: Any, mask: Any) -> Found:
+    import torch
     import transformers
 
     kind = getattr(transformers, network["model"])
@@ -25,30 +51,24 @@ def _made(network: Mapping[str, Any]) -> dict[str, Any]:
     config._attn_implementation = "eager"
     torch.manual_seed(0)
     model = kind(config, **network.get("options", {})).eval().float()
-    state = {name: tensor for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
+    # of a tensor that has several names, the first
+    state = {t.data_ptr(): (name, t) for name, t in reversed(model.state_dict().items()) if t.is_floating_point()}
+    state = dict(reversed(state.values()))
     shapes = {name: list(tensor.shape) for name, tensor in state.items()}
     drawn = {name: torch.from_numpy(weight(name, tuple(shape))) for name, shape in shapes.items()}
     model.load_state_dict(drawn, strict=False)
-    lengths, width = network["lengths"], max(network["lengths"]) + network.get("more", 0)
-    random = np.random.default_rng(network.get("seed", 0))
-    low = network.get("lowest_id", 0)
-    ids = random.integers(low, network["config"]["vocab_size"], size=(len(lengths), width)).astype(np.int32)
-    mask = (np.arange(width)[None] < np.array(lengths)[:, None]).astype(np.float32)
-    ids[mask == 0] = network.get("pad_id", 0)
-    given = {"input_ids": torch.from_numpy(ids).long(), "attention_mask": torch.from_numpy(mask).long()}
-    with torch.no_grad():
-        out = (model.get_encoder() if network.get("encoder") else model)(
-            **given, output_hidden_states=True, output_attentions=network.get("attentions", True)
-        )
-    said = {"config": {**config.to_dict(), "model_type": network["kind"]}, "shapes": shapes}
-    kept: dict[str, Any] = {"said": np.array(json.dumps(said, sort_keys=True)), "ids": ids, "mask": mask}
-    kept["embeddings"] = out.hidden_states[0].numpy()
+    out = model(input_ids=ids, attention_mask=mask, output_hidden_states=True, output_attentions=True)
     # the last of its hidden states is the result, after a last norm if there is one
-    for layer, hidden in enumerate(out.hidden_states[1:-1]):
-        kept[f"layers.{layer}.output"] = hidden.numpy()
-    kept["result"] = out.last_hidden_state.numpy()
-    for layer, attention in enumerate(out.attentions or ()):
-        kept[f"layers.{layer}.attention"] = attention.numpy()
-    for name in network.get("skip", ()):
-        del kept[name]
-    return kept
+    found = {"embeddings": out.hidden_states[0], "result": out.last_hidden_state}
+    found |= {f"layers.{layer}.output": hidden for layer, hidden in enumerate(out.hidden_states[1:-1])}
+    found |= {f"layers.{layer}.attention": attention for layer, attention in enumerate(out.attentions or ())}
+    return config.to_dict(), shapes, found
+
+
+def _by_reference(network: Mapping[str, Any], ids: Any, mask: Any) -> Found:
+    import torch
+
+    config, reference = network["config"], REFERENCES[network["model"]]
+    shapes = reference.shapes(config)
+    weights = {name: torch.from_numpy(weight(name, tuple(shape))) for name, shape in shapes.items()}
+    return dict(config), shapes, reference.outputs(config, weights, ids, mask)
