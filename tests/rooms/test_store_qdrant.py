@@ -24,9 +24,10 @@ from sememe.store.filter_tree import Test
 from sememe.store.filters import matches, parse
 from sememe.store.open import create_store
 from sememe.store.servers import qdrant_search, qdrant_session, rest
+from sememe.store.servers.packed import rough_fields
 from sememe.store.servers.qdrant import QdrantStore, create_qdrant, open_qdrant
 from sememe.store.servers.qdrant_filter import Untranslatable, condition
-from sememe.store.servers.qdrant_points import HEAD, facts_of, rough_fields
+from sememe.store.servers.qdrant_points import HEAD, facts_of
 from tests.postgres_server import NoServer
 from tests.qdrant_server import QdrantServer
 from tests.rooms.test_store_filters import FILTERS, RECORDS

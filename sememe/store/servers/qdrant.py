@@ -21,8 +21,8 @@ from sememe.store.facets import Facet, asked, counted
 from sememe.store.filter_fields import check_fields
 from sememe.store.filter_tree import Expr
 from sememe.store.servers import qdrant_points as points
+from sememe.store.servers.packed import Json, record_in, rough_fields
 from sememe.store.servers.qdrant_filter import Untranslatable, condition
-from sememe.store.servers.qdrant_points import Json
 from sememe.store.servers.qdrant_search import Search
 from sememe.store.servers.qdrant_session import LAYOUT, PAGE, VALUES, Head, Session, made, names, visible
 from sememe.store.servers.question import checked_queries, checked_sources, texts
@@ -150,7 +150,7 @@ class QdrantStore:
             change.add(points.source_points(stamps, change.number))
             change.end("source", "source", list(stamps))
             change.fields |= batch.fields
-            change.rough |= points.rough_fields(records)
+            change.rough |= rough_fields(records)
 
     def delete(self, ids: Sequence[str], *, sources: Sequence[str] = ()) -> int:
         gone, left = texts(ids), texts(sources)
@@ -218,7 +218,7 @@ class QdrantStore:
 
     def get(self, ids: Sequence[str]) -> list[Record | None]:
         found = self._asked(lambda head: {point["payload"]["id"]: point for point in self._chosen(head, ids)})
-        return [points.record_in(found[id]["payload"]) if id in found else None for id in ids]
+        return [record_in(found[id]["payload"]) if id in found else None for id in ids]
 
     def vectors(self, ids: Sequence[str]) -> Vectors:
         found = self._asked(
@@ -258,7 +258,7 @@ class QdrantStore:
     def _records(self, where: Json, rest: Expr | None) -> Iterator[tuple[str, Record]]:
         for page in self._session.pages(where):
             for point in page:
-                id, record = point["payload"]["id"], points.record_in(point["payload"])
+                id, record = point["payload"]["id"], record_in(point["payload"])
                 if filters.matches(rest, id, record):
                     yield id, record
 

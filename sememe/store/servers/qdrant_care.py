@@ -6,13 +6,10 @@ import json
 import uuid
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from sememe.errors import DamagedError
 from sememe.store.contract import Health
 from sememe.store.filter_tree import kind_of
 from sememe.store.servers import qdrant_points as points
-from sememe.store.servers.qdrant_points import Json
+from sememe.store.servers.packed import Json, members_of, record_in, rough_fields, whole
 from sememe.store.servers.qdrant_session import Change, Head, Session, visible
 
 
@@ -42,38 +39,21 @@ def _walk(session: Session, change: int, dim: int) -> _Found:
     for page in session.pages(visible(change, "item"), vector=True):
         for point in page:
             found.items += 1
-            if not _whole(point, dim):
+            if not whole(point["payload"], point["vector"].get(points.VECTOR), dim):
                 found.damaged.append(point)
                 continue
             id = _id(point)
             if id in seen:
                 found.twice.append(id)
             seen.add(id)
-            record = points.record_in(point["payload"])
+            record = record_in(point["payload"])
             facts = points.facts_of(record.meta)
             if any(json.dumps(point["payload"].get(key)) != json.dumps(value) for key, value in facts.items()):
                 found.stale.append(point)
-            found.rough |= points.rough_fields([record])
+            found.rough |= rough_fields([record])
             for key, value in record.meta.items():
-                found.fields |= {(key, kind_of(one)) for one in points.members_of(value)} or {(key, "null")}
+                found.fields |= {(key, kind_of(one)) for one in members_of(value)} or {(key, "null")}
     return found
-
-
-def _whole(point: Json, dim: int) -> bool:
-    """Whether record and vector are what was put, and Qdrant compares what belongs to them."""
-    payload = point["payload"]
-    try:
-        vector = points.vectors_of([point], dim)
-        row = points.row_in(payload)
-        points.record_in(payload)
-    except (DamagedError, KeyError, TypeError, ValueError):
-        return False
-    body = vector[0].astype("<f4", copy=False).tobytes()
-    searched = np.asarray(point["vector"][points.VECTOR], np.float32)
-    right = np.asarray(points.searched_for(vector)[0][0], np.float32)
-    return payload.get("sum") == points.checksum(_id(point), row, body) and bool(
-        np.allclose(searched, right, atol=1e-6)
-    )
 
 
 def verify(session: Session, head: Head, dim: int) -> Health:
@@ -109,7 +89,7 @@ def repair(change: Change, dim: int) -> Health:
         change.end("source", "source", forgotten)
         notes.append(f"items: {len(found.damaged)} were lost; they are set aside, their sources forgotten")
     for point in found.stale:
-        facts = points.facts_of(points.record_in(point["payload"]).meta)
+        facts = points.facts_of(record_in(point["payload"]).meta)
         operations.append({"set_payload": {"payload": facts, "points": [point["id"]]}})
     if found.stale:
         notes.append(f"filters: what they see of {len(found.stale)} items was made anew")

@@ -10,7 +10,8 @@ from typing import Any
 
 from sememe.shapes import Scalar
 from sememe.store.filter_tree import BUILT_IN, And, Expr, Not, Test, kind_of, meta_key
-from sememe.store.servers.qdrant_points import Json, fact_key, rough
+from sememe.store.servers.packed import Json, rough
+from sememe.store.servers.qdrant_points import fact_key
 
 _RANGES = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
 
@@ -29,27 +30,28 @@ def condition(expr: Expr, rough_numbers: frozenset[str]) -> Json | bool:
         Untranslatable: there is none.
     """
     if isinstance(expr, Not):
-        return _not(condition(expr.part, rough_numbers))
+        return _negated(condition(expr.part, rough_numbers))
     if isinstance(expr, Test):
         return _own(expr) if expr.field in BUILT_IN else _meta(expr, rough_numbers)
     parts = [condition(part, rough_numbers) for part in expr.parts]
-    return _all(parts) if isinstance(expr, And) else _any(parts)
+    both = isinstance(expr, And)
+    return joined(parts, "must" if both else "should", decides=not both)
 
 
-def _not(part: Json | bool) -> Json | bool:
+def _negated(part: Json | bool) -> Json | bool:
     return not part if isinstance(part, bool) else {"must_not": [part]}
 
 
-def _all(parts: list[Json | bool]) -> Json | bool:
-    if False in parts:
-        return False
-    return {"must": kept} if (kept := [part for part in parts if part is not True]) else True
+def joined(parts: list[Json | bool], name: str, *, decides: bool) -> Json | bool:
+    """The conditions under one name; what is always true or never is settled here.
 
-
-def _any(parts: list[Json | bool]) -> Json | bool:
-    if True in parts:
-        return True
-    return {"should": kept} if (kept := [part for part in parts if part is not False]) else False
+    Args:
+        decides: the part that settles it alone: True for "or", False for "and".
+    """
+    if any(part is decides for part in parts):
+        return decides
+    kept = [part for part in parts if not isinstance(part, bool)]
+    return {name: kept} if kept else not decides
 
 
 def _own(test: Test) -> Json | bool:
@@ -70,7 +72,7 @@ def _meta(test: Test, rough_numbers: frozenset[str]) -> Json | bool:
     if test.op == "exists":
         return _among("has", field)
     if test.op == "is null":
-        return _any([_among("null", field), _not(_among("has", field))])
+        return joined([_among("null", field), _negated(_among("has", field))], "should", decides=True)
     if test.op == "is true":
         return _among("yes", field)
     texts: list[Any] = []
@@ -90,7 +92,7 @@ def _meta(test: Test, rough_numbers: frozenset[str]) -> Json | bool:
             raise Untranslatable
     if texts:
         parts.append({"key": key, "match": {"any": texts}})
-    return _any(parts)
+    return joined(parts, "should", decides=True)
 
 
 def _among(key: str, value: str) -> Json:

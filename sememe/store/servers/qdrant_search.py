@@ -15,7 +15,8 @@ from sememe.shapes import Hits, Record, Vectors
 from sememe.store import scan
 from sememe.store.filter_tree import Expr
 from sememe.store.filters import matches
-from sememe.store.servers.qdrant_points import Json, record_in, vectors_of
+from sememe.store.servers.packed import Json, record_in
+from sememe.store.servers.qdrant_points import vectors_of
 from sememe.store.servers.qdrant_session import Session
 
 #: candidates: so many more than k at first, and the most that are asked for at once; for more all items are read

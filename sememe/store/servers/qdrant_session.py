@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sememe.errors import LockedError, SememeError, StoreError
-from sememe.store.servers.qdrant_points import HEAD, VECTOR, Json
+from sememe.store.servers.packed import Json
+from sememe.store.servers.qdrant_points import HEAD, VECTOR
 from sememe.store.servers.rest import Rest, quoted
 
 LAYOUT = 1
