@@ -17,6 +17,7 @@ import numpy.typing as npt
 from sememe.errors import DamagedError
 from sememe.shapes import Vectors
 from sememe.store import scan
+from sememe.store.local.seals import prove_rows
 from sememe.store.local.view import View
 from sememe.store.vector_type import FLOAT32, TYPES, Kept, VectorType, of_file
 
@@ -56,11 +57,15 @@ def cosines(given: Vectors, kept: Vectors) -> npt.NDArray[np.float64]:
     return clipped
 
 
-def measure(view: View, after: VectorType) -> Loss:
+def measure(connection: sqlite3.Connection, view: View, after: VectorType) -> Loss:
     """What keeping all vectors of a state as ``after`` would cost.
 
     Read block by block, each once; the queries are chosen by a fixed seed.
+
+    Raises:
+        DamagedError: a vector is not what was written.
     """
+    prove_rows(view.vectors, connection.execute("SELECT slot, crc FROM rows").fetchall())
     vectors, before = view.vectors, of_file(view.state.vectors)
     slots = np.arange(len(vectors)) if view.open is None else np.flatnonzero(view.open)
     dim = vectors.shape[1]

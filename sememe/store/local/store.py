@@ -212,7 +212,7 @@ class LocalStore:
     def measure_loss(self, vectors: str) -> Loss:
         """What `convert` would cost, measured on all vectors; changes nothing."""
         kind = find(vectors)
-        return self._asked(lambda search: measure(search.view, kind), None)
+        return self._asked(lambda search: measure(search.connection, search.view, kind), None)
 
     @property
     def loss(self) -> Loss | None:
