@@ -166,7 +166,8 @@ class _Parser:
             return _unquoted(value)
         if kind == "number":
             self.step()
-            return float(value) if re.search(r"[.eE]", value) else int(value)
+            # More digits than Python reads as a whole number are too many for any field.
+            return float(value) if re.search(r"[.eE]", value) or len(value) > 4000 else int(value)
         if kind == "key" and value in ("true", "false", "null"):
             self.step()
             return {"true": True, "false": False, "null": None}[value]

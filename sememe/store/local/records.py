@@ -10,6 +10,7 @@ import numpy as np
 
 from sememe.errors import UsageError
 from sememe.shapes import Record, Vectors
+from sememe.store.batch import names
 from sememe.store.filter_fields import check_fields
 from sememe.store.filter_sql import Sql, compile_filter
 from sememe.store.filter_tree import Expr
@@ -22,7 +23,7 @@ def get(connection: sqlite3.Connection, ids: Sequence[str]) -> list[Record | Non
     """The records of ``ids`` in their order, None for an unknown one."""
     chosen = "(SELECT number FROM rows WHERE id IN (SELECT value FROM json_each(?)))"
     sql = f"SELECT number, id, {COLUMNS}, seal FROM records WHERE number IN {chosen}"
-    rows = [seals.proved(row) for row in connection.execute(sql, [json.dumps(list(ids))])]
+    rows = [seals.proved(row) for row in connection.execute(sql, [json.dumps(names(ids))])]
     found = {row[1]: record_of(row[2:]) for row in rows}
     return [found.get(id) for id in ids]
 
@@ -36,7 +37,7 @@ def vectors(connection: sqlite3.Connection, view: View, ids: Sequence[str], name
     """
     chosen = "(SELECT number FROM rows WHERE id IN (SELECT value FROM json_each(?)))"
     rows = connection.execute(
-        f"SELECT id, slot, crc FROM rows WHERE number IN {chosen}", [json.dumps(list(ids))]
+        f"SELECT id, slot, crc FROM rows WHERE number IN {chosen}", [json.dumps(names(ids))]
     ).fetchall()
     seals.prove_rows(view.vectors, [row[1:] for row in rows])
     slots = {row[0]: row[1] for row in rows}
@@ -67,10 +68,12 @@ def ids(connection: sqlite3.Connection, source: str | None, items: Sequence[str]
     """The ids of a source, of the chunks of some items, or all, ascending."""
     conditions, values = [], []
     if source is not None:
+        if not names([source], "sources"):
+            return []
         conditions, values = ["source = ?"], [source]
     if items is not None:
         conditions.append("item IN (SELECT value FROM json_each(?))")
-        values.append(json.dumps(list(items)))
+        values.append(json.dumps(names(items, "items")))
     sql = f"SELECT id FROM records WHERE {' AND '.join(conditions)} ORDER BY id"
     return [id for (id,) in connection.execute(sql if conditions else "SELECT id FROM rows ORDER BY id", values)]
 
@@ -78,4 +81,4 @@ def ids(connection: sqlite3.Connection, source: str | None, items: Sequence[str]
 def known(connection: sqlite3.Connection, hashes: Sequence[str]) -> dict[str, str]:
     """Of these content hashes the ones that are here, each with the id of an item that has it."""
     sql = "SELECT hash, min(id) FROM records WHERE hash IN (SELECT value FROM json_each(?)) GROUP BY hash"
-    return dict(connection.execute(sql, [json.dumps(list(hashes))]))
+    return dict(connection.execute(sql, [json.dumps(names(hashes, "hashes"))]))

@@ -43,6 +43,8 @@ def question(
         raise UsageError(f'mode="{mode}" needs query vectors')
     if mode != "dense" and (words is None or isinstance(words, str)):
         raise UsageError(f'mode="{mode}" needs a list of query texts')
+    if not all(isinstance(text, str) for text in words or ()):
+        raise UsageError("a query text is a text")
     queries = np.empty((0, dim), np.float32) if mode == "words" else matrix(vectors, dim)
     if mode == "hybrid" and len(queries) != len(words or ()):
         raise UsageError(f"{len(queries)} query vectors came with {len(words or ())} query texts")
@@ -124,7 +126,7 @@ class Search:
         among = numbers.tolist() if numbers is not None and len(numbers) <= FEW else None
         if not k or not self.allowed.count:
             return []
-        limit = k + 8
+        limit = min(k, self.view.state.live) + 8
         while True:
             match = words.best(text, limit, among=among)
             ranking = list(zip(match.numbers, match.scores, strict=True))

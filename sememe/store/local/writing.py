@@ -9,8 +9,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from sememe.store.batch import Batch
-from sememe.store.filter_tree import storable
+from sememe.store.batch import Batch, names, stamps
 from sememe.store.local import vector_file
 from sememe.store.local.loss import Loss, note_conversion, note_put
 from sememe.store.local.seals import prove_rows, seal_of
@@ -28,10 +27,11 @@ def put(
     connection: sqlite3.Connection, folder: Path, batch: Batch, *, drop: Iterable[str], sources: Mapping[str, str]
 ) -> None:
     """Vectors to the disk, then rows and records."""
+    dropped, complete = names(drop), stamps(sources)
     state = state_of(connection)
     number = state.change + 1
     n = len(batch.ids)
-    left = _remove(connection, _numbers(connection, [*batch.ids, *drop]), state.change + max(n, 1))
+    left = _remove(connection, _numbers(connection, [*batch.ids, *dropped]), state.change + max(n, 1))
     if n:
         rows = of_file(state.vectors).encode(batch.vectors)
         vector_file.append(folder / state.vectors, state.slots, rows)
@@ -54,13 +54,13 @@ def put(
         connection.execute(
             "UPDATE state SET change = change + ?, slots = slots + ?, live = live + ?", [max(n, 1), n, n - left]
         )
-    connection.executemany("INSERT OR REPLACE INTO sources VALUES (?, ?)", sources.items())
+    connection.executemany("INSERT OR REPLACE INTO sources VALUES (?, ?)", complete.items())
 
 
 def delete(connection: sqlite3.Connection, ids: Sequence[str], sources: Sequence[str]) -> int:
     """Take out rows by id and by source; says how many."""
     numbers = set(_numbers(connection, ids))
-    for source in sources:
+    for source in names(sources, "sources"):
         numbers |= {row[0] for row in connection.execute("SELECT number FROM records WHERE source = ?", [source])}
         connection.execute("DELETE FROM sources WHERE source = ?", [source])
     left = _remove(connection, sorted(numbers), state_of(connection).change + 1)
@@ -70,7 +70,7 @@ def delete(connection: sqlite3.Connection, ids: Sequence[str], sources: Sequence
 
 
 def _numbers(connection: sqlite3.Connection, ids: Sequence[str]) -> list[int]:
-    listed = json.dumps([id for id in ids if storable(id)])
+    listed = json.dumps(names(ids))
     sql = "SELECT number FROM rows WHERE id IN (SELECT value FROM json_each(?))"
     return [number for (number,) in connection.execute(sql, [listed])]
 
