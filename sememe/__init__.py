@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sememe.collection.collection import Collection
+    from sememe.collection.refine import Refine
     from sememe.encoders.embed import embed
     from sememe.encoders.load import load_encoder
     from sememe.errors import SememeError
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
     from sememe.space.similarity import similarity
 
 __version__ = "0.1.0"
-__all__ = ["embed", "load_encoder", "similarity", "Collection", "Hits", "SememeError"]
+__all__ = ["embed", "load_encoder", "similarity", "Collection", "Refine", "Hits", "SememeError"]
 
 _ROOM_OF = {
     "embed": "sememe.encoders.embed",
     "load_encoder": "sememe.encoders.load",
     "similarity": "sememe.space.similarity",
     "Collection": "sememe.collection.collection",
+    "Refine": "sememe.collection.refine",
     "Hits": "sememe.shapes",
     "SememeError": "sememe.errors",
 }

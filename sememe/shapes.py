@@ -137,13 +137,15 @@ def content_hash(text: str) -> str:
 @dataclass(frozen=True, slots=True)
 class Hit:
     """One answer. ``score`` is bigger-is-better, of the named ``kind``; ``scores`` are its parts, for example
-    ``{"cosine": 0.79, "bm25": 11.2}``; a part is absent where that side did not find the item."""
+    ``{"cosine": 0.79, "bm25": 11.2}``; a part is absent where that side did not find the item. ``group`` is what it
+    is the best of, where hits were grouped."""
 
     id: str
     score: float
     kind: str
     record: Record
     scores: Mapping[str, float]
+    group: Group | None = None
 
     @property
     def text(self) -> str:
@@ -164,7 +166,7 @@ class Hit:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         place = self.place
-        return {
+        plain: dict[str, Any] = {
             "id": self.id,
             "score": self.score,
             "kind": self.kind,
@@ -175,16 +177,39 @@ class Hit:
             "start": place.start,
             "end": place.end,
             "unit": place.unit,
+            "item": self.record.item,
+            "span": list(self.record.span),
             "meta": dict(self.meta),
         }
+        return plain if self.group is None else plain | {"group": self.group.as_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The hits of one item or source: that the best of them carries it, ``others`` are the rest, best first."""
+
+    by: str
+    key: str
+    others: Hits
+
+    @property
+    def count(self) -> int:
+        """How many hits there are, the best included, among those that were looked at."""
+        return len(self.others) + 1
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        others = [hit.as_dict() for hit in self.others]
+        return {"by": self.by, "key": self.key, "count": self.count, "others": others}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Hits(Sequence[Hit]):
     """The answers to one query, best first: columns inside, rows outside.
 
-    ``scores`` are of one ``kind`` (``cosine``, ``bm25``, ``hybrid``, ``rerank``); ``searched`` is how many chunks were
-    looked at after filters, ``seconds`` how long it took.
+    ``scores`` are of one ``kind`` (``cosine``, ``bm25``, ``hybrid``, ``rrf``, ``rerank``); ``searched`` is how many
+    chunks were looked at after filters, ``seconds`` how long it took. ``groups`` is empty, or has a group for each hit.
+    ``cursor`` is what to ask on with (``after=``); None: there is no more, or no way on.
     """
 
     ids: tuple[str, ...]
@@ -193,7 +218,9 @@ class Hits(Sequence[Hit]):
     records: tuple[Record, ...]
     parts: tuple[Mapping[str, float], ...]
     searched: int = 0
-    seconds: float = 0.0
+    seconds: float = field(default=0.0, compare=False)
+    groups: tuple[Group, ...] = ()
+    cursor: str | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -204,16 +231,22 @@ class Hits(Sequence[Hit]):
     def __getitem__(self, index: slice) -> Hits: ...
     def __getitem__(self, index: int | slice) -> Hit | Hits:
         if isinstance(index, slice):
-            return Hits(
-                self.ids[index],
-                self.scores[index],
-                self.kind,
-                self.records[index],
-                self.parts[index],
-                self.searched,
-                self.seconds,
-            )
-        return Hit(self.ids[index], self.scores[index], self.kind, self.records[index], self.parts[index])
+            return self.take(range(len(self))[index])
+        group = self.groups[index] if self.groups else None
+        return Hit(self.ids[index], self.scores[index], self.kind, self.records[index], self.parts[index], group)
+
+    def take(self, places: Sequence[int]) -> Hits:
+        """The hits at these places, in this order; there is no asking on after them."""
+        return Hits(
+            tuple(self.ids[i] for i in places),
+            tuple(self.scores[i] for i in places),
+            self.kind,
+            tuple(self.records[i] for i in places),
+            tuple(self.parts[i] for i in places),
+            self.searched,
+            self.seconds,
+            tuple(self.groups[i] for i in places) if self.groups else (),
+        )
 
     def __iter__(self) -> Iterator[Hit]:
         return (self[i] for i in range(len(self)))

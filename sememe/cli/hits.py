@@ -2,32 +2,52 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sememe.cli.output import Output, printable
 from sememe.cli.talk import counted
-from sememe.shapes import Hit, Hits
+from sememe.shapes import Group, Hit, Hits, Scalar
+
+if TYPE_CHECKING:
+    from sememe.cli.talk import Talk
+    from sememe.store.facets import Facet
 
 #: part of a score → what it is called on the screen, and how many decimals are worth reading
-PARTS = {"cosine": ("cos", 2), "bm25": ("bm25", 1), "hybrid": ("hybrid", 3), "rerank": ("rerank", 2)}
-COLUMNS = ("id", "score", "kind", "title", "text", "source", "start", "end", "unit", "scores", "meta")
+PARTS = {"cosine": ("cos", 2), "bm25": ("bm25", 1), "hybrid": ("hybrid", 3), "rrf": ("rrf", 4), "rerank": ("rerank", 2)}
+COLUMNS = ("id", "score", "kind", "title", "text", "source", "start", "end", "unit", "item", "span", "scores", "meta")
 
 
-def write(output: Output, hits: Hits, form: str, *, query: str, verbose: bool = False) -> None:
-    """Write ``hits`` in ``form``: text, json, jsonl or csv."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was asked, and what it is answered with: hits, and the facets that were asked for."""
+
+    asked: Mapping[str, Any]
+    hits: Hits
+    facets: Sequence[Facet] = ()
+
+
+def write(output: Output, found: Found, form: str, *, verbose: bool = False) -> None:
+    """Write what was found in ``form``: text, json, jsonl or csv; the last two hold hits and nothing else."""
+    hits = found.hits
     if form == "json":
         output.json(
             {
-                "query": query,
+                **found.asked,
                 "kind": hits.kind,
                 "searched": hits.searched,
                 "seconds": hits.seconds,
                 "hits": [hit.as_dict() for hit in hits],
+                "cursor": hits.cursor,
+                "facets": [facet.as_dict() for facet in found.facets],
             }
         )
     elif form == "jsonl":
@@ -36,12 +56,16 @@ def write(output: Output, hits: Hits, form: str, *, query: str, verbose: bool = 
     elif form == "csv":
         output.rows((hit.as_dict() for hit in hits), COLUMNS)
     else:
-        for line in lines(hits, query=query, verbose=verbose):
+        for line in lines(hits, query=str(found.asked.get("query", "")), verbose=verbose):
             output.line(line)
+        for facet in found.facets:
+            for line in facet_lines(facet):
+                output.line(line)
 
 
 def lines(hits: Hits, *, query: str, verbose: bool = False) -> list[str]:
-    """For each hit its scores with their kinds, its place and title, and up to two lines around the best words."""
+    """For each hit its scores with their kinds, its place and title, and up to two lines around the best words; then
+    where the others of its group stand."""
     width = min(shutil.get_terminal_size((100, 24)).columns, 120)
     scores = [_scores(hit, verbose) for hit in hits]
     places = [printable(str(hit.place)) for hit in hits]
@@ -53,7 +77,28 @@ def lines(hits: Hits, *, query: str, verbose: bool = False) -> list[str]:
         head = f"{score:<{score_width}}   {place:<{place_width}}"
         out.append(f"{head}   {_bold(title)}" if title else head.rstrip())
         out += [f"  {line}" for line in snippet(_below_heading(hit), query, width=width - 2)]
+        if hit.group is not None and hit.group.others:
+            out.append(f"  {_others(hit.group)}")
     return out
+
+
+def facet_lines(facet: Facet) -> list[str]:
+    """The values of a field with how many chunks hold each."""
+    rest = facet.values - len(facet.counts)
+    head = f"{printable(facet.field)}: {counted(facet.values, 'value')} in {counted(facet.items, 'chunk')}"
+    out = ["", head + (f", {facet.without} without" if facet.without else "")]
+    width = max((len(f"{items}") for _, items in facet.counts), default=0)
+    out += [f"  {items:>{width}}  {_valued(value)}" for value, items in facet.counts]
+    return [*out, f"  … and {counted(rest, 'other value')}"] if rest else out
+
+
+def _valued(value: Scalar) -> str:
+    return printable(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _others(group: Group) -> str:
+    best = ", ".join(f"{printable(str(hit.place))} ({hit.score:.2f})" for hit in group.others[:3])
+    return f"+ {len(group.others)} more: {best}" + (", …" if len(group.others) > 3 else "")
 
 
 def _below_heading(hit: Hit) -> str:
@@ -61,6 +106,13 @@ def _below_heading(hit: Hit) -> str:
     first, _, rest = hit.text.partition("\n")
     heading = first.strip("#= \t")
     return rest if rest.strip() and heading and hit.title.endswith(heading) else hit.text
+
+
+def say_rest(talk: Talk, hits: Hits, mode: str, *, turning: bool) -> None:
+    """The last line, and the way to the next page for those who are ``turning`` pages; others see it with ``-v``."""
+    talk.say(footer(hits, mode))
+    if hits.cursor:
+        (talk.say if turning else talk.detail)(f"more:  --after {hits.cursor}")
 
 
 def footer(hits: Hits, mode: str) -> str:
@@ -111,7 +163,7 @@ def _best_start(text: str, query: str, room: int) -> int:
 
 def _scores(hit: Hit, verbose: bool) -> str:
     parts: dict[str, float | None] = dict(hit.scores) or {hit.kind: hit.score}
-    if hit.kind == "hybrid":
+    if hit.kind in ("hybrid", "rrf"):
         # A side that did not find the item says so, and the columns stay in place.
         parts = {"cosine": parts.get("cosine"), "bm25": parts.get("bm25")}
     if verbose:

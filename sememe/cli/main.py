@@ -22,6 +22,7 @@ COMMANDS = {
     "demo": "Search a bundled sample by meaning; the fastest way to see what this is.",
     "index": "Read files, cut them into chunks, encode them, keep them as a collection.",
     "search": "Search a collection, or files that were never indexed.",
+    "similar": "Find the neighbours of items by their vectors.",
     "embed": "Turn texts into vectors.",
     "collections": "What is kept: list, info, rename, rm, verify, path, export, import, backup, restore.",
     "models": "Encoders on disk: list, info, pull, add, rm, verify.",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,6 +13,9 @@ from sememe import settings
 from sememe.cli.session import Session
 from sememe.cli.talk import Talk, warnings_as_notes
 from sememe.errors import UsageError
+
+if TYPE_CHECKING:
+    from sememe.collection.refine import Refine
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -68,15 +71,46 @@ def keeping(function: Function) -> Function:
 
 def searching(function: Function) -> Function:
     """``-k``, ``--mode``, ``--where``: for commands that search."""
+    return limiting(
+        click.option("--mode", "set_mode", type=click.Choice(settings.MODES), help="How hits are found.")(function)
+    )
+
+
+def limiting(function: Function) -> Function:
+    """``-k``, ``--where``: for commands that answer with hits."""
     for option in (
         click.option(
             "--where", metavar="EXPR", help="Only what satisfies this, e.g. \"lang = 'en' and year >= 2020\"."
         ),
-        click.option("--mode", "set_mode", type=click.Choice(settings.MODES), help="How hits are found."),
         click.option("-k", "set_k", type=click.IntRange(1), metavar="N", help="How many hits (10)."),
     ):
         function = option(function)
     return function
+
+
+def choosing(function: Function) -> Function:
+    """``--all``, ``--min-score``, ``--group``, ``--diverse``, ``--depth``, ``--after``: which of the hits, and how."""
+    for option in (
+        click.option("--after", metavar="CURSOR", help="Go on after the hits that ended with this cursor."),
+        click.option("--depth", type=click.IntRange(1), metavar="N", help="Candidates of --diverse and ranks (100)."),
+        click.option(
+            "--diverse", type=click.FloatRange(0, 1), metavar="X", help="Hits that differ: 0 not, 0.3 somewhat."
+        ),
+        click.option("--group", type=click.Choice(("item", "source")), help="One hit for each, its best."),
+        click.option("--min-score", type=float, metavar="X", help="Leave out hits below X, of the score that orders."),
+        click.option("--all", "everything", is_flag=True, help="All hits instead of N, e.g. with --min-score."),
+    ):
+        function = option(function)
+    return function
+
+
+def refinement(how: Mapping[str, Any]) -> Refine:
+    """What the options of `choosing` ask for."""
+    from sememe.collection.refine import Refine
+
+    return Refine(
+        fusion=how.get("fusion") or "scores", group=how["group"], diversity=how["diverse"] or 0.0, depth=how["depth"]
+    )
 
 
 class Chunking(click.ParamType[tuple[int, int | None]]):

@@ -21,7 +21,6 @@ from sememe.progress import amount
 
 if TYPE_CHECKING:
     from sememe.collection.collection import Collection
-    from sememe.shapes import Hits
 
 #: files are searched without an index when that takes less than about so many seconds
 PATIENCE = 10.0
@@ -32,7 +31,9 @@ PATIENCE = 10.0
 @click.argument("sources", nargs=-1, metavar="[SRC]...")
 @click.option("-c", "--collection", "name", metavar="NAME", help="Search this collection.")
 @options.searching
-@click.option("--min-score", type=float, metavar="X", help="Leave out hits below X, of the score that orders them.")
+@options.choosing
+@click.option("--fusion", type=click.Choice(("scores", "ranks")), help="How hybrid makes one order of two sides.")
+@click.option("--facet", "fields", multiple=True, metavar="FIELD", help="Count the values of this field, too.")
 @options.reading
 @options.encoding
 @options.formats("json", "jsonl", "csv")
@@ -55,18 +56,30 @@ def command(
     else:
         found = _directly(session, target, query, how)
     with opened(out) as output:
-        shown.write(output, found, form, query=query, verbose=session.talk.verbose)
-    session.talk.say(shown.footer(found, session.settings.search_mode))
-    return 0 if found else NOTHING_FOUND
+        shown.write(output, found, form, verbose=session.talk.verbose)
+    shown.say_rest(session.talk, found.hits, session.settings.search_mode, turning=how["after"] is not None)
+    return 0 if found.hits else NOTHING_FOUND
 
 
-def _ask(session: Session, collection: Collection, query: str, how: dict[str, Any]) -> Hits:
+def _ask(session: Session, collection: Collection, query: str, how: dict[str, Any]) -> shown.Found:
     now = session.settings
-    limits = {"where": how["where"], "min_score": how["min_score"]}
-    return collection.search(query, now.search_k, mode=now.search_mode, progress=session.talk.progress(), **limits)
+    # A collection that is not there is an error before an encoder is fetched, and words need none.
+    if now.search_mode != "words" and collection.binding:
+        collection.encoder(session.talk.progress())
+    hits = collection.search(
+        query,
+        None if how["everything"] else now.search_k,
+        mode=now.search_mode,
+        where=how["where"],
+        min_score=how["min_score"],
+        after=how["after"],
+        refine=options.refinement(how),
+    )
+    facets = [collection.facets(field, how["where"]) for field in how["fields"]]
+    return shown.Found({"query": query}, hits, facets)
 
 
-def _directly(session: Session, paths: Sequence[str], query: str, how: dict[str, Any]) -> Hits:
+def _directly(session: Session, paths: Sequence[str], query: str, how: dict[str, Any]) -> shown.Found:
     """Index into a folder that is gone afterwards, if that is quick."""
     reading = {
         "text": how["text"],

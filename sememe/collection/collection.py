@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from sememe import settings as places
 from sememe.collection.binding import Binding, catalogued_dim, check_vectors, existing, folder_of, is_collection, short
-from sememe.errors import DamagedError, StoreError, UsageError
+from sememe.collection.searching import Searching
+from sememe.errors import DamagedError, StoreError
 from sememe.progress import SILENT, Progress
-from sememe.shapes import Hits, Record
+from sememe.shapes import Record
 
 if TYPE_CHECKING:
     from sememe.collection.estimate import Estimate
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from sememe.store.contract import Health
     from sememe.store.local.loss import Loss
     from sememe.store.local.store import LocalStore
-
-MODES = ("dense", "words", "hybrid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ class Info:
     loss: Loss | None
 
 
-class Collection:
+class Collection(Searching):
     """Texts that can be searched by meaning, kept under a name.
 
     The first `add` makes it and binds it to its encoder for good: another encoder is refused, never used in its place.
@@ -300,37 +299,6 @@ class Collection:
         return self.store.delete([*ids, *self.store.ids(items=ids)], sources=sources)
 
     # --- getting out -------------------------------------------------------------------------------------------------
-
-    def search(
-        self,
-        query: str,
-        k: int = 10,
-        *,
-        mode: str = "hybrid",
-        where: str | Mapping[str, Any] | None = None,
-        min_score: float | None = None,
-        progress: Progress | None = None,
-    ) -> Hits:
-        """The best ``k`` chunks for a query, best first.
-
-        Args:
-            mode: ``dense`` by meaning, ``words`` by the words themselves, ``hybrid`` by both.
-            where: a filter, such as ``'lang = "en" and year >= 2020'``, or the same as a mapping.
-            min_score: leave out hits below; of the score's own kind.
-            progress: where the fetch of a model is shown.
-        """
-        if not isinstance(query, str):
-            raise UsageError(f"a query is a text, not a {type(query).__name__}")
-        store = self.store
-        if mode not in MODES:
-            raise UsageError(f'mode="{mode}" is not known', do=[f"use one of: {', '.join(MODES)}"])
-        vectors = None
-        if mode != "words":
-            vectors = self.encoder(progress).encode([query], role="query", on_long="warn")
-        (hits,) = store.search(vectors, k, words=[query], where=where, mode=mode)
-        if min_score is not None:
-            hits = hits[: sum(score >= min_score for score in hits.scores)]
-        return hits
 
     def get(self, ids: Sequence[str]) -> list[Record | None]:
         """The records of chunks in the order of ``ids``, None for an unknown one."""
