@@ -141,7 +141,8 @@ def write(
     """The folder of a model in the layout of sentence-transformers, or only the network with ``plain``.
 
     ``parts``: ``settings`` (`config`), ``weights`` (`tensors`), ``seed``, ``lowercase`` (of the tokenizer),
-    ``do_lower_case`` (before it).
+    ``do_lower_case`` (before it), ``after`` (what comes between pooling and length: names of modules with their configs,
+    whose weights are drawn here).
     """
     settings = parts.get("settings") or config()
     weights = parts.get("weights") or tensors(settings, seed=parts.get("seed", 0))
@@ -155,8 +156,12 @@ def write(
         },
     }
     if not plain:
-        steps = ["Transformer", "Pooling", *(["Normalize"] if normalize else [])]
-        paths = ["", "1_Pooling", "2_Normalize"]
+        after = parts.get("after", [])
+        steps = ["Transformer", "Pooling", *(step for step, _ in after), *(["Normalize"] if normalize else [])]
+        paths = ["", "1_Pooling", *(f"{at}_{step}" for at, step in enumerate(steps[2:], 2))]
+        for path, (step, settled) in zip(paths[2:], after, strict=False):
+            files[f"{path}/config.json"] = settled
+            _write_step(folder / path, step, settled)
         files["modules.json"] = [
             {"idx": at, "name": str(at), "path": path, "type": PACKAGE + step}
             for at, (step, path) in enumerate(zip(steps, paths, strict=False))
@@ -177,6 +182,20 @@ def write(
         (folder / path).write_text(json.dumps(content, ensure_ascii=False), "utf-8")
     (folder / "model.safetensors").write_bytes(safetensors(weights))
     return folder
+
+
+def _write_step(folder: Path, step: str, settled: Mapping[str, Any]) -> None:
+    """The weights of a module after pooling."""
+    random = np.random.default_rng(len(folder.name))
+    if step == "LayerNorm":
+        shapes = {"norm.weight": (settled["dimension"],), "norm.bias": (settled["dimension"],)}
+    else:
+        into, out = settled["in_features"], settled["out_features"]
+        shapes = {"linear.weight": (out, into)} | ({"linear.bias": (out,)} if settled.get("bias", True) else {})
+        shapes |= {"residual.weight": (out, into)} if settled.get("use_residual") and into != out else {}
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = {name: random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    (folder / "model.safetensors").write_bytes(safetensors(drawn))
 
 
 def texts(count: int, *, seed: int = 0, longest: int = 20) -> list[str]:

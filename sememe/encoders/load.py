@@ -13,6 +13,7 @@ from sememe import settings
 from sememe.architectures.families import FAMILIES, build
 from sememe.encoders.contract import Encoder
 from sememe.encoders.recipe import Recipe
+from sememe.encoders.steps import read_steps
 from sememe.encoders.transformer import Identity, TransformerEncoder, item_vectors
 from sememe.errors import ModelError
 from sememe.models.catalogue import lookup
@@ -56,12 +57,14 @@ def load_encoder(
     layout = open_layout(asked, home=now.home, offline=now.offline, progress=progress)
     with ThreadPoolExecutor(1) as beside:  # reading the tokenizer takes as long as compiling the network
         tokenizer = beside.submit(Tokenizer.load, layout.tokenizer_file)
-        architecture = build(layout.architecture, layout.config, Weights.open(layout.weights_folder))
+        weights = Weights.open(layout.weights_folder)
+        architecture = build(layout.architecture, layout.config, weights, longest=layout.max_tokens)
         recipe = Recipe.of(layout, positions=architecture.positions)
         streams = now.threads or cores()
-        network = compile_network(partial(item_vectors, architecture, recipe), precision=chosen, streams=streams)
+        steps = read_steps(layout, architecture.width)
+        network = compile_network(partial(item_vectors, architecture, recipe, steps), precision=chosen, streams=streams)
         identity = Identity(layout.name, _digest(layout, now.home), _details(layout))
-        return TransformerEncoder(architecture, network, tokenizer.result(), recipe, identity)
+        return TransformerEncoder(architecture, network, tokenizer.result(), recipe, identity, steps)
 
 
 def _refuse_unknown(asked: str | Path, home: Path) -> None:
@@ -84,6 +87,9 @@ def cores() -> int:
 
 def _digest(layout: Layout, home: Path) -> str:
     files = [*layout.weight_files, layout.weights_folder / "config.json"]
+    for module in layout.modules:
+        if module.kind in ("dense", "layer_norm"):
+            files += [module.folder / "config.json", module.folder / "model.safetensors"]
     return fingerprint_files(layout.folder, files, home=home)
 
 

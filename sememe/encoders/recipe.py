@@ -35,7 +35,9 @@ class Recipe:
         Raises:
             ModelError: the folder has steps after pooling that sememe does not run.
         """
-        unknown = sorted({module.kind for module in layout.modules} - {"transformer", "pooling", "normalize"})
+        unknown = sorted(
+            {module.kind for module in layout.modules} - {"transformer", "pooling", "normalize", "dense", "layer_norm"}
+        )
         if unknown:
             raise ModelError(
                 f"{layout.name} has steps after pooling that this version does not run", why=[", ".join(unknown)]

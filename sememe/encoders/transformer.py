@@ -24,6 +24,7 @@ from sememe.architectures.families import Architecture
 from sememe.encoders.batches import Rows, pad, plan
 from sememe.encoders.contract import LongItemWarning, check_options
 from sememe.encoders.recipe import Recipe
+from sememe.encoders.steps import Step, run_steps
 from sememe.errors import DataError, ModelError
 from sememe.ops.contract import Inputs, Ops, Tensor
 from sememe.ops.openvino import Network
@@ -66,6 +67,7 @@ class TransformerEncoder:
         tokenizer: Tokenizer,
         recipe: Recipe,
         identity: Identity,
+        steps: tuple[Step, ...] = (),
     ) -> None:
         taken = tokenizer.specials + max(
             len(ids) for ids in tokenizer.ids(list(recipe.prompts.values()), specials=False)
@@ -85,6 +87,7 @@ class TransformerEncoder:
         self.tokenizer = tokenizer
         self.recipe = recipe
         self.identity = identity
+        self.steps = steps
         self._local = threading.local()
         self._pool: ThreadPoolExecutor | None = None
         self._pool_lock = threading.Lock()
@@ -95,7 +98,7 @@ class TransformerEncoder:
 
     @property
     def dim(self) -> int:
-        return self.architecture.width
+        return self.steps[-1].width if self.steps else self.architecture.width
 
     @property
     def max_tokens(self) -> int:
@@ -116,7 +119,8 @@ class TransformerEncoder:
             "encoder": self.name,
             "dim": str(self.dim),
             "longest": f"{self.max_tokens} tokens",
-            "pooling": recipe.pooling + (", unit length" if recipe.normalize else ", length kept"),
+            "pooling": ", then ".join([recipe.pooling, *(step.said for step in self.steps)])
+            + (", unit length" if recipe.normalize else ", length kept"),
             "prompts": prompts or "none",
             "precision": self.network.precision,
             "threads": str(self.network.streams),
@@ -280,10 +284,12 @@ class _Work:
         self.windows.popleft()
 
 
-def item_vectors(architecture: Architecture, recipe: Recipe, ops: Ops, inputs: Inputs) -> Tensor:
-    """The whole way inside the graph: network, pooling, length. ``(b, dim)``."""
+def item_vectors(
+    architecture: Architecture, recipe: Recipe, steps: tuple[Step, ...], ops: Ops, inputs: Inputs
+) -> Tensor:
+    """The whole way inside the graph: network, pooling, steps after it, length. ``(b, dim)``."""
     hidden = architecture.run(ops, inputs)
-    pooled = pooling.pool(ops, hidden, inputs, recipe.pooling)
+    pooled = run_steps(ops, steps, pooling.pool(ops, hidden, inputs, recipe.pooling))
     return ops.normalize(pooled) if recipe.normalize else pooled
 
 

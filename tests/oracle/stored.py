@@ -87,6 +87,48 @@ FOLDERS: dict[str, dict[str, Any]] = {
     "cased": {"lowercase": False, "prompts": _PROMPTS},
     "lower case before the tokenizer": {"lowercase": False, "do_lower_case": True, "prompts": _PROMPTS},
     "short limit": {"limit": 7},
+    "dense, norm and dense after pooling": {
+        "prompts": _PROMPTS,
+        "after": [
+            (
+                "Dense",
+                {"in_features": 32, "out_features": 20, "activation_function": "torch.nn.modules.activation.Tanh"},
+            ),
+            ("LayerNorm", {"dimension": 20}),
+            (
+                "Dense",
+                {
+                    "in_features": 20,
+                    "out_features": 28,
+                    "bias": False,
+                    "activation_function": "torch.nn.modules.linear.Identity",
+                },
+            ),
+        ],
+    },
+    "dense with what it got added": {
+        "normalize": False,
+        "after": [
+            (
+                "Dense",
+                {
+                    "in_features": 32,
+                    "out_features": 32,
+                    "activation_function": "torch.nn.modules.activation.GELU",
+                    "use_residual": True,
+                },
+            ),
+            (
+                "Dense",
+                {
+                    "in_features": 32,
+                    "out_features": 8,
+                    "activation_function": "torch.nn.modules.activation.ReLU",
+                    "use_residual": True,
+                },
+            ),
+        ],
+    },
     "plain folder": {"plain": True},
 }
 

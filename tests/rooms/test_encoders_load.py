@@ -185,13 +185,58 @@ def test_a_recipe_takes_the_smaller_of_its_own_limit_and_the_positions(tmp_path:
     assert Recipe.of(replace(layout, max_tokens=0), positions=100).max_tokens == 100
 
 
-def test_steps_that_this_version_does_not_run_are_named(tmp_path: Path) -> None:
-    folder = tiny_bert.write(tmp_path / "m")
-    dense = {"idx": 2, "name": "2", "path": "2_Dense", "type": tiny_bert.PACKAGE + "Dense"}
-    _edit(folder / "modules.json", lambda steps: [*steps[:2], dense])
-    (folder / "2_Dense").mkdir()
-    (folder / "2_Dense" / "config.json").write_text("{}")
-    with pytest.raises(ModelError, match="dense"):
+DENSE = {"in_features": 32, "out_features": 20, "activation_function": "torch.nn.modules.activation.Tanh"}
+
+
+def test_steps_after_pooling_give_the_width_and_are_said(tmp_path: Path) -> None:
+    encoder = _open(tiny_bert.write(tmp_path / "m", after=[("Dense", DENSE), ("LayerNorm", {"dimension": 20})]))
+    assert encoder.dim == 20
+    assert encoder.encode(TEXTS).shape == (4, 20)
+    np.testing.assert_allclose(np.linalg.norm(encoder.encode(TEXTS), axis=1), 1, atol=1e-6)
+    assert "mean, then dense 32 → 20, Tanh, then layer norm 20, unit length" in encoder.describe()["pooling"]
+
+
+def test_a_changed_step_changes_the_fingerprint(tmp_path: Path) -> None:
+    folder = tiny_bert.write(tmp_path / "m", after=[("Dense", DENSE)])
+    one = _open(folder).fingerprint
+    _edit(
+        folder / "2_Dense" / "config.json", lambda c: {**c, "activation_function": "torch.nn.modules.activation.ReLU"}
+    )
+    two = _open(folder).fingerprint
+    random = np.random.default_rng(9)
+    drawn = {"linear.weight": (20, 32), "linear.bias": (20,)}
+    weights = {name: random.normal(size=shape).astype(np.float32) for name, shape in drawn.items()}
+    (folder / "2_Dense" / "model.safetensors").write_bytes(safetensors(weights))
+    assert len({one, two, _open(folder).fingerprint}) == 3
+
+
+@pytest.mark.parametrize(
+    ("step", "settled", "said"),
+    [
+        ("Dense", {**DENSE, "activation_function": "my.own.Activation"}, "not known"),
+        ("Dense", {**DENSE, "activation_function": "torch.nn.modules.activation.Softplus"}, "not known"),
+        ("Dense", {**DENSE, "module_input_name": "token_embeddings"}, "something else than the pooled vector"),
+        ("Dense", {**DENSE, "in_features": 31}, "does not fit what comes before"),
+        ("Dense", {**DENSE, "out_features": 0}, "out_features"),
+        ("Dense", {**DENSE, "use_residual": "yes"}, "use_residual"),
+        ("LayerNorm", {"dimension": 31}, "does not fit what comes before"),
+        ("LayerNorm", {"dimension": 0}, "dimension"),
+    ],
+)
+def test_steps_that_this_version_does_not_run_are_named(
+    step: str, settled: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=said):
+        _open(tiny_bert.write(tmp_path / "m", after=[(step, settled)]))
+
+
+def test_weights_of_a_step_that_do_not_fit_its_config(tmp_path: Path) -> None:
+    folder = tiny_bert.write(tmp_path / "m", after=[("Dense", DENSE)])
+    _edit(folder / "2_Dense" / "config.json", lambda c: {**c, "out_features": 21})
+    with pytest.raises(ModelError, match=r"linear.weight should be \(21, 32\), there is \(20, 32\)"):
+        _open(folder)
+    (folder / "2_Dense" / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"holds no model.safetensors"):
         _open(folder)
 
 
@@ -277,7 +322,9 @@ def test_a_fingerprint_is_of_the_files_as_they_are_now(tmp_path: Path) -> None:
 
 
 def test_a_catalogued_network_that_is_not_run_is_refused_before_it_is_fetched(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="of the kind nomic_bert, which this version does not run"):
+    with pytest.raises(ModelError, match="of the kind model2vec, which this version does not run"):
+        load_encoder("potion-base-8M", home=tmp_path, offline=True)
+    with pytest.raises(MissingModelError, match="not on disk"):
         load_encoder("nomic-embed-text-v1.5", home=tmp_path, offline=True)
     with pytest.raises(MissingModelError, match="not on disk"):
         load_encoder("bge-small-en-v1.5", home=tmp_path, offline=True)
