@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sememe.shapes import Vectors
-from sememe.store.local.in_faiss import ROWS, InFaiss
+from sememe.store.local.in_faiss import ROWS, InFaiss, threads
 from sememe.store.local.shortlist import Kind, unit_rows
 from sememe.store.scan import Slots
 from sememe.store.vector_type import Kept
@@ -62,8 +62,9 @@ class Hnsw(InFaiss):
         self = cls(vectors.shape[1])
         self._fresh(vectors)
         faiss, index = self.faiss, self._index
-        for start in range(0, len(vectors), ROWS):
-            index.storage.add(unit_rows(vectors[start : start + ROWS], self.dim)[0])
+        with threads(faiss, len(vectors)):
+            for start in range(0, len(vectors), ROWS):
+                index.storage.add(unit_rows(vectors[start : start + ROWS], self.dim)[0])
         graph = index.hnsw
         faiss.copy_array_to_vector(levels, graph.levels)
         faiss.copy_array_to_vector(_offsets(levels).astype(np.uint64), graph.offsets)

@@ -37,11 +37,18 @@ def library(kind: str) -> Any:
     Raises:
         MissingExtraError: it is not installed.
     """
+    policy = os.environ.get("OMP_WAIT_POLICY")
+    # Read once, when FAISS is loaded. Threads that spin while they wait for each other take the processor from the one
+    # that they wait for, as soon as anything else runs on the machine.
+    os.environ["OMP_WAIT_POLICY"] = policy or "passive"
     try:
         return require("faiss", extra="faiss", purpose=f'index="{kind}"')
     except MissingExtraError as error:
         other = ("or without it", "sememe collections reindex NAME --index codes")
         raise MissingExtraError(error.what, why=error.why, do=[*error.do, other]) from None
+    finally:
+        if policy is None:
+            del os.environ["OMP_WAIT_POLICY"]
 
 
 @contextmanager
@@ -89,7 +96,7 @@ class InFaiss:
                 raise
 
     def nearest(self, queries: Floats64, wide: int, slots: int, allowed: Mask | None) -> list[Slots]:
-        with self._guard, threads(self.faiss, FEW + 1):
+        with self._guard, threads(self.faiss, 1):
             mask, share, selector = mask_over(len(self), slots, allowed), 1.0, None
             if mask is not None:
                 share = max(np.count_nonzero(mask) / len(mask), 1e-6)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sememe.shapes import Vectors
-from sememe.store.local.in_faiss import ROWS, InFaiss
+from sememe.store.local.in_faiss import ROWS, InFaiss, threads
 from sememe.store.local.shortlist import Kind, unit_rows
 from sememe.store.scan import Slots
 from sememe.store.vector_type import Kept
@@ -22,7 +22,7 @@ CELLS, ROWS_OF_ONE = 2.0, 39
 #: rows that the centres are learned from, for each of them; rounds of learning
 SAMPLE, ROUNDS = 50, 10
 #: the share of the cells that a search reads, and how many at least
-READ, AT_LEAST = 0.08, 16
+READ, AT_LEAST = 0.1, 16
 #: once there are this many times the rows that the cells were made for, they are made anew
 OUTGROWN = 4
 #: the length of the shortlist that the share is meant for
@@ -102,9 +102,10 @@ class Ivf(InFaiss):
             raise ValueError("cells out of range")
         self = cls(dim)
         self._with(centres, made_for)
-        for start in range(0, slots, ROWS):
-            rows = unit_rows(vectors[start : start + ROWS], dim)[0]
-            self._put_into(rows, np.ascontiguousarray(cells[start : start + ROWS]))
+        with threads(self.faiss, slots):
+            for start in range(0, slots, ROWS):
+                rows = unit_rows(vectors[start : start + ROWS], dim)[0]
+                self._put_into(rows, np.ascontiguousarray(cells[start : start + ROWS]))
         self.odd = odd
         return self
 
