@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from tests import tiny_bert
-from tests.oracle import golden_networks
+from tests.oracle import golden_networks, tiny_folders
 from tests.oracle.stored import (
     FOLDERS,
     GOLDEN,
@@ -113,6 +113,23 @@ def folders() -> dict[str, Any]:
     return {"folders.npz": made}
 
 
+def family_folders() -> dict[str, Any]:
+    """A folder of every family that sentence-transformers opens, run by it."""
+    from sentence_transformers import SentenceTransformer
+    from transformers import PreTrainedTokenizerFast
+
+    made: dict[str, Any] = {}
+    for kind in tiny_folders.families():
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = tiny_folders.write(Path(scratch) / "m", kind)
+            model = SentenceTransformer(str(folder), device="cpu")
+            # some families bring a tokenizer of their own kind, whatever tokenizer.json says
+            model.tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+            for role, prompt in tiny_folders.PROMPTS.items():
+                made[f"{kind}/{role}"] = model.encode(tiny_bert.texts(8, seed=6, longest=10), prompt=prompt)
+    return {"families.npz": made}
+
+
 def tokenizers() -> dict[str, Any]:
     """Nasty texts through the fast tokenizers of transformers, whole and cut."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
@@ -167,6 +184,7 @@ PARTS: tuple[Callable[[], dict[str, Any]], ...] = (
     networks,
     golden_networks.made,
     folders,
+    family_folders,
     tokenizers,
     minilm_vectors,
 )

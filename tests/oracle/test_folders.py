@@ -9,6 +9,7 @@ import pytest
 
 from sememe.encoders.load import load_encoder
 from tests import tiny_bert
+from tests.oracle import tiny_folders
 from tests.oracle.stored import FOLDERS, arrays
 
 
@@ -22,6 +23,18 @@ def test_the_same_vectors(name: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(report.vectors, expected[f"{name}/{role}"], atol=1e-4, err_msg=role)
         if name == "short limit":
             assert (report.dropped > 0).sum() > 3
+
+
+@pytest.mark.parametrize("kind", tiny_folders.families())
+def test_the_same_vectors_from_every_family(kind: str, tmp_path: Path) -> None:
+    folder = tiny_folders.write(tmp_path / "m", kind)
+    encoder = load_encoder(folder, precision="f32", threads=1, home=tmp_path, offline=True)
+    texts, expected = tiny_bert.texts(8, seed=6, longest=10), arrays("families.npz")
+    for role in ("query", "document"):
+        vectors = encoder.encode(texts, role=role, on_long="cut")
+        np.testing.assert_allclose(vectors, expected[f"{kind}/{role}"], atol=1e-4, err_msg=role)
+        alone = np.concatenate([encoder.encode([text], role=role, on_long="cut") for text in texts])
+        np.testing.assert_allclose(alone, vectors, atol=1e-5)
 
 
 def test_the_stored_variants_differ() -> None:
