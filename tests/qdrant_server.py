@@ -270,6 +270,26 @@ class Shard:
 
 
 def _handler(server: QdrantServer) -> type[BaseHTTPRequestHandler]:
+    def answered(handler: BaseHTTPRequestHandler, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        if server.key and handler.headers.get("api-key") != server.key:
+            return 401, {}, b"Must provide an API key or an Authorization bearer token"
+        try:
+            with server.turn:
+                result = server.answer(handler.command, handler.path, body)
+        except Refused as refused:
+            status, said = refused.args
+            return status, {}, json.dumps({"status": {"error": said}, "time": 0.0}).encode()
+        return 200, {}, json.dumps({"result": _plain(result), "status": "ok", "time": 0.0}).encode()
+
+    return answering(server, answered)
+
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+def answering(server: Any, answered: Callable[[BaseHTTPRequestHandler, bytes], Answer]) -> type[BaseHTTPRequestHandler]:
+    """A handler that lets ``server.before`` answer first, or break off."""
+
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
@@ -280,26 +300,13 @@ def _handler(server: QdrantServer) -> type[BaseHTTPRequestHandler]:
             ours = server.before(self.command, self.path, body)
             if ours in ("cut", "lost"):
                 if ours == "lost":
-                    self._answered(body)
+                    answered(self, body)
                 self.close_connection = True
                 self.connection.shutdown(socket.SHUT_RDWR)
-            elif ours is not None:
-                self._say(*ours)
-            elif server.key and self.headers.get("api-key") != server.key:
-                self._say(401, {}, b"Must provide an API key or an Authorization bearer token")
             else:
-                self._say(*self._answered(body))
+                self._say(*(ours if ours is not None else answered(self, body)))
 
         do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 (the names are http.server's)
-
-        def _answered(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
-            try:
-                with server.turn:
-                    result = server.answer(self.command, self.path, body)
-            except Refused as refused:
-                status, said = refused.args
-                return status, {}, json.dumps({"status": {"error": said}, "time": 0.0}).encode()
-            return 200, {}, json.dumps({"result": _plain(result), "status": "ok", "time": 0.0}).encode()
 
         def _say(self, status: int, headers: dict[str, str], body: bytes) -> None:
             self.send_response(status)

@@ -36,7 +36,11 @@ class Store(Protocol):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """Of ``{"dense", "words", "hybrid", "where", "facets"}``; asking for others raises before anything changes."""
+        """Of ``{"dense", "words", "hybrid", "where", "facets"}``; asking for others raises before anything changes.
+
+        And ``"transactions"``: a call is done as a whole or not at all, one writer at a time. A store without them says
+        in which order it does things, so that doing the same again mends what a failed call left half done.
+        """
 
     @property
     def dim(self) -> int:

@@ -28,6 +28,7 @@ SERVERS = {
     "postgresql": _POSTGRES,
     "postgres": _POSTGRES,
     "milvus": Server("USER:PASSWORD@HOST:19530/DATABASE?collection=NAME", "milvus", "milvus"),
+    "pinecone": Server("INDEX-HOST?namespace=NAME", None, "pinecone"),
     "qdrant": Server("HOST:6333?collection=NAME", None, "qdrant"),
 }
 

@@ -543,6 +543,9 @@ def _child(verb: str, adaptor: str, folder: Path) -> subprocess.Popen[str]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9 here")
 def test_what_was_acknowledged_survives_kill_nine(adaptor: str, tmp_path: Path) -> None:
+    with ADAPTORS[adaptor](tmp_path / "first") as store:  # type: ignore[attr-defined]
+        if "transactions" not in store.capabilities:
+            pytest.skip("this store has no transactions, and says so; its own tests say what a broken call leaves")
     done = survive(adaptor, tmp_path / "store", kills=20, seed=2, longest=0.05)  # `make torture` does it 300 times
     assert sum(done.goals.values()) == 20
     with ADAPTORS[adaptor](tmp_path / "store") as store:  # type: ignore[attr-defined]

@@ -121,7 +121,7 @@ class QdrantStore:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        return frozenset({"dense", "where", "facets"})
+        return frozenset({"dense", "where", "facets", "transactions"})
 
     @property
     def dim(self) -> int:

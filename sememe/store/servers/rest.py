@@ -12,7 +12,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
@@ -65,14 +65,16 @@ class Rest:
         path: str,
         body: Any = None,
         *,
-        query: Mapping[str, str] | None = None,
+        query: Mapping[str, str | Sequence[str]] | None = None,
         absent: tuple[int, ...] = (),
+        heard: Callable[[Mapping[str, str]], None] | None = None,
     ) -> Any:
         """The answer's JSON value; None for a status in ``absent``.
 
         Args:
             path: below the address; its parts quoted by the caller (`quoted`).
             body: a JSON value.
+            heard: is told the headers of an answer that is no error.
 
         Raises:
             StoreError: the server cannot be reached, refuses, or failed until the end.
@@ -80,19 +82,22 @@ class Rest:
         content = None if body is None else json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                status, said, wait = self._send(method, path, content, query)
+                status, said, headers = self._send(method, path, content, query)
             except self._broken as error:
                 if attempt == ATTEMPTS:
                     raise self._unreachable(error) from None
-                wait = None
+                headers = {}
             else:
                 if status in absent:
                     return None
                 if 200 <= status < 300:
+                    if heard is not None:
+                        heard(headers)
                     return self._read(said)
                 if status not in _AGAIN or attempt == ATTEMPTS:
                     raise self._refusal(status, said, attempt)
             # Half by chance, so that many who were sent away together do not come back together.
+            wait = _seconds(headers.get("retry-after"))
             usual = 0.1 * 2**attempt * (1 + random.random()) / 2
             self.pause(min(LONGEST, usual if wait is None else wait))
         raise AssertionError  # the last attempt has returned or raised
@@ -104,9 +109,9 @@ class Rest:
         return (httpx2.TransportError, httpx2.InvalidURL, httpx2.DecodingError)
 
     def _send(
-        self, method: str, path: str, content: bytes | None, query: Mapping[str, str] | None
-    ) -> tuple[int, bytes, float | None]:
-        """Status, body, and how long the server says to wait."""
+        self, method: str, path: str, content: bytes | None, query: Mapping[str, str | Sequence[str]] | None
+    ) -> tuple[int, bytes, Mapping[str, str]]:
+        """Status, body and headers."""
         headers = {} if content is None else {"Content-Type": "application/json"}
         url = self.address.base + path
         with self._opened().stream(method, url, params=query, content=content, headers=headers) as response:
@@ -116,7 +121,7 @@ class Rest:
                 if size > LARGEST:
                     raise StoreError(f"{self.address.shown} answers with more than {LARGEST} bytes")
                 parts.append(part)
-            return response.status_code, b"".join(parts), _seconds(response.headers.get("retry-after"))
+            return response.status_code, b"".join(parts), response.headers
 
     def _opened(self) -> Any:
         import httpx2
