@@ -94,6 +94,20 @@ def qdrant(folder: Path) -> Store:
     return store
 
 
+def pinecone(folder: Path) -> Store:
+    """The store in a namespace of its own, made if it is not there; the folder is no more than its name."""
+    from sememe.errors import StoreError
+    from sememe.shapes import content_hash
+    from sememe.store.servers.pinecone import create_pinecone, open_pinecone
+    from tests.pinecone_server import server_url
+
+    url = f"{server_url()}?namespace=t{content_hash(str(folder))[:20]}"
+    try:
+        return open_pinecone(url, timeout=30)
+    except StoreError:
+        return create_pinecone(url, dim=DIM, manifest={"encoder": "letters"}, timeout=30)
+
+
 #: an adaptor is one line: its name, and how its store is opened (and made, if it is not there)
 ADAPTORS: dict[str, Callable[[Path], Store]] = {
     "local": local,
@@ -103,6 +117,7 @@ ADAPTORS: dict[str, Callable[[Path], Store]] = {
     "local-float16": local_of("float16"),
     "local-int8": local_of("int8"),
     "local-binary": local_of("binary"),
+    "pinecone": pinecone,
     "postgres": postgres,
     "qdrant": qdrant,
 }
