@@ -124,7 +124,7 @@ def family_folders() -> dict[str, Any]:
             folder = tiny_folders.write(Path(scratch) / "m", kind)
             model = SentenceTransformer(str(folder), device="cpu")
             # some families bring a tokenizer of their own kind, whatever tokenizer.json says
-            model.tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+            model[0].processor = PreTrainedTokenizerFast.from_pretrained(folder)
             for role, prompt in tiny_folders.PROMPTS.items():
                 made[f"{kind}/{role}"] = model.encode(tiny_bert.texts(8, seed=6, longest=10), prompt=prompt)
     return {"families.npz": made}
