@@ -56,6 +56,7 @@ class Settings:
     chunk_size: int
     chunk_overlap: int
     vectors: str
+    dims: int
     search_mode: str
     search_k: int
     origins: Mapping[str, str]
@@ -331,6 +332,7 @@ KEYS: tuple[Key, ...] = (
     Key("chunk.size", 256, _whole(8), "a whole number of tokens, at least 8", "tokens in a chunk"),
     Key("chunk.overlap", 32, _whole(0), "a whole number of tokens, 0 or more", "tokens that two neighbours share"),
     Key("vectors", "float32", _one_of(VECTORS), "one of: " + ", ".join(VECTORS), "how new collections keep vectors"),
+    Key("dims", 0, _whole(0), "a whole number, 0 for all", "cut the vectors of an encoder to so many numbers"),
     Key("search.mode", "hybrid", _one_of(MODES), "one of: hybrid, dense, words", "how hits are found"),
     Key("search.k", 10, _whole(1), "a whole number, at least 1", "how many hits are shown"),
 )

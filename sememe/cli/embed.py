@@ -54,6 +54,7 @@ def command(
         raise UsageError("npy is binary and would be written to the terminal", do=[("write", "-o vectors.npy")])
     source = _texts(texts, file)
     encoder = session.encoder()
+    session.say_cut(encoder)
     began, count, kept = time.perf_counter(), 0, []
     total = len(texts) if texts and texts != ("-",) else None
     progress = session.talk.progress()

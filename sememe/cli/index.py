@@ -74,6 +74,8 @@ def command(
         if not existed and not collection.count():
             _forget_empty(collection)
             raise _nothing(sources, report.skipped, reading["glob"])
+        if collection.binding.cut and (rebuild or not existed):
+            session.say_cut(collection.encoder())
         return _tell(session, collection, report, (form, out))
 
 

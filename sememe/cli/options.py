@@ -46,14 +46,18 @@ SETTINGS_OF_OPTIONS = {
     "set_threads": "threads",
     "set_precision": "precision",
     "set_vectors": "vectors",
+    "set_dims": "dims",
     "set_mode": "search.mode",
     "set_k": "search.k",
 }
 
 
 def encoding(function: Function) -> Function:
-    """``-m``, ``--threads``, ``--precision``: for commands that encode."""
+    """``-m``, ``--threads``, ``--precision``, ``--dims``: for commands that encode."""
     for option in (
+        click.option(
+            "--dims", "set_dims", type=click.IntRange(0), metavar="N", help="Cut vectors to N numbers; 0 means all."
+        ),
         click.option("--precision", "set_precision", type=click.Choice(settings.PRECISIONS), help="Of the arithmetic."),
         click.option("--threads", "set_threads", type=click.IntRange(0), metavar="N", help="0 means all cores."),
         click.option("-m", "--model", "set_model", metavar="MODEL", help="A model's name, or its folder."),

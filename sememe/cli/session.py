@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from sememe.encoders.contract import Encoder
 
 
+#: texts of the sample that a cut is measured on
+CUT_TEXTS = 200
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """What every command is given first."""
@@ -31,7 +35,21 @@ class Session:
             threads=self.settings.threads,
             home=self.settings.home,
             offline=self.settings.offline,
+            dims=self.settings.dims,
             progress=self.talk.progress(),
+        )
+
+    def say_cut(self, encoder: Encoder) -> None:
+        """Say what a cut costs that the model was not trained for, measured on texts of the sample."""
+        from sememe import sample
+        from sememe.encoders.cut import CutEncoder, measure_cut
+
+        if not isinstance(encoder, CutEncoder) or encoder.trained:
+            return
+        loss = measure_cut(encoder, [str(item["text"]) for item in sample.items()[:CUT_TEXTS]])
+        self.talk.warn(
+            f"{encoder.name} was not trained to be cut to {loss.dims} of {loss.width} dims: "
+            f"recall@10 {loss.recall:.3f} against all dims, measured on {loss.texts} texts of the sample"
         )
 
     def collection(self, name: str | Path) -> Collection:

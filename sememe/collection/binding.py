@@ -84,6 +84,20 @@ class Binding:
         """The binding of vectors of which nobody knows the encoder; no two of these are the same."""
         return cls("unknown", UNKNOWN + uuid.uuid4().hex, dim, chunk_size, chunk_overlap, recipe={})
 
+    @property
+    def cut(self) -> int:
+        """The numbers that the encoder's vectors are cut to; 0 where they are not."""
+        return self.dim if "cut" in (self.recipe or {}) else 0
+
+    def check_dims(self, name: str, asked: int) -> None:
+        """Refuse another cut, once it was asked for."""
+        if asked not in (self.dim, self.cut):
+            raise UsageError(
+                f"{name} keeps {self.dim} numbers of each vector",
+                why=[("you asked", f"{asked or 'all'}")],
+                do=[("encode everything anew", f"sememe index PATH … -c {name} --rebuild --dims {asked}")],
+            )
+
     def check_known(self, name: str) -> None:
         """Refuse to encode anything for vectors of an unknown encoder.
 

@@ -153,6 +153,8 @@ class Collection(Searching):
         flagged = any(self.settings.origins.get(key) == "flag" for key in ("chunk.size", "chunk.overlap"))
         if flagged:
             binding.check_chunks(self.name, self.settings.chunk_size, self.settings.chunk_overlap)
+        if self.settings.origins.get("dims") == "flag":
+            binding.check_dims(self.name, self.settings.dims)
 
     def _loaded(self, binding: Binding | None, progress: Progress | None) -> Encoder:
         if self.asked is not None and not isinstance(self.asked, str):
@@ -165,6 +167,7 @@ class Collection(Searching):
             threads=self.settings.threads,
             home=self.settings.home,
             offline=self.settings.offline,
+            dims=binding.cut if binding else self.settings.dims,
             progress=progress,
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,10 @@ def rebuild(
 
 
 def _own(old: Collection, binding: Binding, progress: Progress | None) -> Encoder:
-    return type(old)(old.folder, encoder=binding.encoder, settings=old.settings).encoder(progress, bound=False)
+    # Cut as it was, unless another cut is asked for.
+    flagged = old.settings.origins.get("dims") == "flag"
+    now = old.settings if flagged else replace(old.settings, dims=binding.cut)
+    return type(old)(old.folder, encoder=binding.encoder, settings=now).encoder(progress, bound=False)
 
 
 def _refuse_loss(store: LocalStore, paths: Sequence[Path], name: str) -> None:

@@ -192,7 +192,7 @@ def _bound(
         binding = _read(found.manifest, found.name)
         if encoder is not None:
             binding.check_known(found.name)
-            binding.check(_loaded(encoder, now, progress), found.name)
+            binding.check(_loaded(encoder, replace(now, dims=binding.cut), progress), found.name)
         kept = {key: found.manifest[key] for key in ("created", "versions") if key in found.manifest}
         return binding, {**binding.manifest(), **kept}
     if encoder is None:
@@ -232,7 +232,13 @@ def _loaded(encoder: Encoder | str, now: Settings, progress: Progress | None) ->
     from sememe.encoders.load import load_encoder
 
     return load_encoder(
-        encoder, precision=now.precision, threads=now.threads, home=now.home, offline=now.offline, progress=progress
+        encoder,
+        precision=now.precision,
+        threads=now.threads,
+        home=now.home,
+        offline=now.offline,
+        dims=now.dims,
+        progress=progress,
     )
 
 

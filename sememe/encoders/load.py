@@ -12,6 +12,7 @@ from pathlib import Path
 from sememe import settings
 from sememe.architectures.families import FAMILIES, build
 from sememe.encoders.contract import Encoder
+from sememe.encoders.cut import shortened
 from sememe.encoders.recipe import Recipe
 from sememe.encoders.steps import read_steps
 from sememe.encoders.transformer import Identity, TransformerEncoder, item_vectors
@@ -34,6 +35,7 @@ def load_encoder(
     threads: int | None = None,
     home: Path | str | None = None,
     offline: bool | None = None,
+    dims: int | None = None,
     progress: Progress | None = None,
 ) -> Encoder:
     """An encoder, fetched first where that is needed and allowed.
@@ -43,14 +45,16 @@ def load_encoder(
             comes from the settings too.
         precision: ``auto`` (bf16 where the processor has it), ``f32`` or ``bf16``.
         threads: how many processor cores work; 0 is all.
+        dims: cut the vectors to so many numbers and make them unit length again; 0 is all (`sememe.encoders.cut`).
         progress: where a fetch is shown; None draws it on stderr.
 
     Raises:
         MissingModelError: not here, and not to be had.
         ModelError: its files are damaged, or of a kind that sememe does not run.
+        UsageError: its vectors have fewer numbers than ``dims``.
     """
     flags = {"model": None if name_or_path is None else str(name_or_path), "precision": precision}
-    now = settings.load({**flags, "threads": threads, "home": home, "offline": offline})
+    now = settings.load({**flags, "threads": threads, "home": home, "offline": offline, "dims": dims})
     chosen = openvino.choose_precision(now.precision)
     asked = name_or_path if isinstance(name_or_path, Path) else now.model
     _refuse_unknown(asked, now.home)
@@ -64,7 +68,8 @@ def load_encoder(
         steps = read_steps(layout, architecture.width)
         network = compile_network(partial(item_vectors, architecture, recipe, steps), precision=chosen, streams=streams)
         identity = Identity(layout.name, _digest(layout, now.home), _details(layout))
-        return TransformerEncoder(architecture, network, tokenizer.result(), recipe, identity, steps)
+        whole = TransformerEncoder(architecture, network, tokenizer.result(), recipe, identity, steps)
+    return shortened(whole, now.dims)
 
 
 def _refuse_unknown(asked: str | Path, home: Path) -> None:

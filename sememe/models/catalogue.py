@@ -45,7 +45,8 @@ class Entry:
     """One model of the catalogue.
 
     ``pooling``, ``normalize`` and ``prompts`` are the recipe that its authors describe; ``prompts`` maps the roles
-    ``query`` and ``document`` to the text that goes before an item.
+    ``query`` and ``document`` to the text that goes before an item. ``matryoshka``: the widths that its vectors were
+    trained to be cut to, after their mean is subtracted if ``cut_centred``.
     """
 
     name: str
@@ -62,6 +63,8 @@ class Entry:
     languages: tuple[str, ...] = ("en",)
     prompts: Mapping[str, str] = field(default_factory=dict)
     package: Package | None = None
+    matryoshka: tuple[int, ...] = ()
+    cut_centred: bool = False
     note: str = ""
 
     @property
@@ -123,7 +126,7 @@ def _harmless(name: str) -> str:
 def _entry(table: dict[str, Any]) -> Entry:
     package = table.pop("package", None)
     files = [FileSpec(**spec) for spec in table.pop("files")]
-    for key in ("aliases", "languages"):
+    for key in ("aliases", "languages", "matryoshka"):
         if key in table:
             table[key] = tuple(table[key])
     return Entry(

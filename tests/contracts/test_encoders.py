@@ -38,12 +38,12 @@ class Case:
     precision: str = "f32"
 
 
-def _tiny(*, precision: str = "f32", threads: int = 2, **how: Any) -> Case:
+def _tiny(*, precision: str = "f32", threads: int = 2, dims: int = 0, **how: Any) -> Case:
     def open_(folder: Path) -> Any:
         written = tiny_bert.write(folder / "tiny", **how)
-        return load_encoder(written, precision=precision, threads=threads, home=folder, offline=True)
+        return load_encoder(written, precision=precision, threads=threads, home=folder, offline=True, dims=dims)
 
-    unit = how.get("normalize", True) and not how.get("plain", False)
+    unit = bool(dims) or (how.get("normalize", True) and not how.get("plain", False))
     return Case(open_, unit, how.get("prompts", {}), precision)
 
 
@@ -62,6 +62,8 @@ CASES = {
     "prompts that do not count": _tiny(prompts=PROMPTS, include_prompt=False),
     "a prompt for queries, first token": _tiny(prompts={"query": "moon: "}, include_prompt=False, pooling="cls"),
     "plain folder": _tiny(plain=True),
+    "cut": _tiny(dims=5),
+    "cut, of vectors whose length is kept": _tiny(dims=5, normalize=False, prompts=PROMPTS),
     "lower case before the tokenizer": _tiny(do_lower_case=True, lowercase=False),
     "bf16": _tiny(precision="bf16"),
     "bf16, max, length kept": _tiny(precision="bf16", pooling="max", normalize=False),
