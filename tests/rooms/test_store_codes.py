@@ -18,6 +18,7 @@ import pytest
 from sememe.errors import DamagedError
 from sememe.shapes import Hits, Place, Record
 from sememe.store.local import codes, keeper
+from sememe.store.local import nearest as nearest_module
 from sememe.store.local.codes import Codes
 from sememe.store.local.keeper import Keeper
 from sememe.store.local.store import LocalStore, create_store
@@ -81,6 +82,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("k", [1, 10, 60])
 def test_what_a_scan_finds(large: Path, where: str | None, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
     queries = clustered(40, seed=1)
+    monkeypatch.setattr(nearest_module, "FEW", 300)
     exact = answers(large, queries, k, coded=NEVER, where=where)
     asked = []
     whole = Codes.nearest

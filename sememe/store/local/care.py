@@ -11,13 +11,14 @@ from pathlib import Path
 from sememe.errors import DamagedError
 from sememe.store.contract import Health
 from sememe.store.local import seals, vector_file, words
+from sememe.store.local.columns import Columns, Stands
 from sememe.store.local.keeper import Keeper
 from sememe.store.local.view import State, state_of
 from sememe.store.record_rows import COLUMNS
 
 
-def verify(connection: sqlite3.Connection, folder: Path, dim: int, keeper: Keeper) -> Health:
-    """Compare the records, the vector file, its index and the word index of one state."""
+def verify(connection: sqlite3.Connection, folder: Path, dim: int, keeper: Keeper, columns: Columns) -> Health:
+    """Compare the records, the vector file, its index, the columns and the word index of one state."""
     problems = [f"records: {said}" for (said,) in connection.execute("PRAGMA integrity_check") if said != "ok"]
     state = state_of(connection)
     problems += _counts(connection, state)
@@ -29,6 +30,9 @@ def verify(connection: sqlite3.Connection, folder: Path, dim: int, keeper: Keepe
         problems.append(f"records: {len(unsealed)} of {state.live} are not what was written")
     indexed, about_words = _words(connection, folder, state)
     listed, about_index = _index(folder, dim, state, keeper)
+    about_index += columns.check(
+        connection, Stands(keeper.origin(state.vectors, state.log_from), state.slots, state.change)
+    )
     checked = {"items": state.live, "vectors": state.live, "words": indexed, keeper.kind.name: listed}
     return Health(
         checked, tuple(problems + about_words + about_index), tuple(sorted({*(id for _, id in damaged), *unsealed}))

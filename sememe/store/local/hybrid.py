@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 #: the cosine's share; the rest is BM25's
 WEIGHT = 0.5
 
@@ -45,3 +47,20 @@ def combined(cosine: Mapping[int, float], bm25: Mapping[int, float], scale: Scal
         number: round(WEIGHT * scale.cosine(score) + (1 - WEIGHT) * scale.bm25(bm25.get(number, 0.0)), 6)
         for number, score in cosine.items()
     }
+
+
+def best(cosine: Mapping[int, float], bm25: Mapping[int, float], scale: Scale, k: int) -> dict[int, float]:
+    """The best ``k`` of `combined`, and all that equal the last of them: the same digits, worked out at once."""
+    if not k or len(cosine) <= k:
+        return combined(cosine, bm25, scale) if k else {}
+    near = np.fromiter(cosine.values(), np.float64, len(cosine))
+    word = np.fromiter((bm25.get(number, 0.0) for number in cosine), np.float64, len(cosine))
+    span = scale.best - scale.usual
+    scores = WEIGHT * np.maximum(0.0, (near - scale.usual) / span) if span > 1e-6 else np.zeros(len(near))
+    if scale.good > 0:
+        scores += (1 - WEIGHT) * (word / scale.good)
+    # Rounding may make equals of what differs by less than its last digit.
+    bound = np.partition(scores, len(scores) - k)[len(scores) - k] - 1e-6
+    numbers = list(cosine)
+    chosen = [numbers[place] for place in np.flatnonzero(scores >= bound)]
+    return combined({number: cosine[number] for number in chosen}, bm25, scale)

@@ -15,13 +15,13 @@ from sememe.store.local.view import View
 from sememe.store.scan import Floats64, Mask, Slots
 
 #: a shortlist of the index: at least this many slots, or this many times k
-WIDE, WIDE_PER_HIT = 100, 2
+WIDE, WIDE_PER_HIT = 50, 2
 #: a hit this far down its shortlist, or further, says that there may be more behind the end; it is then made longer
 DEEP = 0.75
 #: how much longer, and the share of the rows from which on a scan of all is quicker
 LONGER, SHARE = 4, 0.1
-#: rows that may answer, so few that each is scored without a shortlist
-FEW = 300
+#: rows that may answer, so few that reading their vectors is quicker than looking at codes
+FEW = 2000
 
 Found = tuple[Slots, Vectors]
 
@@ -51,7 +51,7 @@ def nearest(view: View, mask: Mask | None, count: int, units: Floats64, k: int) 
 
 
 def _too_wide(wide: int, view: View, count: int) -> bool:
-    return wide > max(SHARE * min(count, view.state.slots), 10 * WIDE)
+    return wide > max(SHARE * min(count, view.state.slots), 20 * WIDE)
 
 
 def _of_index(view: View, index: Shortlist, mask: Mask | None, unit: Floats64, slots: Slots, k: int) -> Found | None:
@@ -78,8 +78,10 @@ def _of_index(view: View, index: Shortlist, mask: Mask | None, unit: Floats64, s
 
 
 def _scanned(view: View, mask: Mask | None, count: int, units: Floats64, k: int) -> Iterator[Found]:
-    if count <= FEW < view.state.slots:
-        lists = [np.arange(view.state.slots) if mask is None else np.flatnonzero(mask)] * len(units)
+    if count <= FEW < view.state.slots and mask is not None:
+        few = np.flatnonzero(mask)
+        rows = view.vectors[few]
+        lists = [few[places] for places in scan.shortlists(rows, scan.norms(rows), None, units, k)]
     else:
         lists = scan.shortlists(view.vectors, view.lengths, mask, units, k)
     for unit, slots in zip(units, lists, strict=True):

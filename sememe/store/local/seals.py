@@ -27,7 +27,8 @@ STATE_SEAL = "1 + change * 3 + slots * 5 + live * 7 + log_from * 9 + 11 * CAST(s
 
 def seal_of(*values: object) -> int:
     """The checksum over the values of one record: number, id, then the columns."""
-    return zlib.crc32("\x1f".join(map(_kept, values)).encode("utf-8", "surrogatepass"))
+    plain = [one if type(one) is str else str(one) if type(one) is int else _kept(one) for one in values]
+    return zlib.crc32("\x1f".join(plain).encode("utf-8", "surrogatepass"))
 
 
 def _kept(value: object) -> str:

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-import heapq
 import json
+import math
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from sememe.errors import DamagedError, UsageError
-from sememe.shapes import Hits, Vectors
+from sememe.shapes import Hits, Record, Vectors
 from sememe.store import scan
 from sememe.store.batch import matrix
 from sememe.store.filter_sql import Sql
+from sememe.store.filter_tree import Expr
 from sememe.store.local import hybrid, seals
 from sememe.store.local.nearest import nearest
 from sememe.store.local.view import View
-from sememe.store.local.words import Unusable, Words
+from sememe.store.local.words import Match, Unusable, Words
 from sememe.store.record_rows import COLUMNS, record_of
 
 MODES = ("dense", "words", "hybrid")
 #: candidates of each side of a hybrid search: at least this many, or this many times k
 CANDIDATES, CANDIDATES_PER_HIT = 100, 10
 #: up to this many rows that a filter lets through, Tantivy looks only at them
-FEW = 5000
+FEW = 1000
+#: rows that are fetched beyond k, because their scores equal the last, before their ids alone are looked at
+EQUALS = 50
 
-Ranking = list[tuple[int, float]]
-Parts = Mapping[int, dict[str, float]]
+#: slots or row numbers, each with its score
+Scored = Sequence[tuple[int, float]]
+Parts = Mapping[int, Mapping[str, float]]
 
 
 def question(
@@ -51,140 +56,196 @@ def question(
     return queries, words or ()
 
 
-class Search:
-    """One question to one view."""
+class Misled(Exception):
+    """The columns were not what the records say, and are gone: ask again."""
 
-    def __init__(self, connection: sqlite3.Connection, view: View, where: Sql | None) -> None:
-        self.connection, self.view = connection, view
+
+class Search:
+    """One question to one view. Candidates are scored by slot or by row number; only the winners' rows are fetched, and
+    each is compared with its checksums and with the filter's SQL."""
+
+    def __init__(self, connection: sqlite3.Connection, view: View, where: Sql | None, expr: Expr | None) -> None:
+        self.connection, self.view, self.where = connection, view, where
         self.started = time.perf_counter()
-        self._ids: dict[int, str] = {}  # of the row numbers that were met on the way
-        self.allowed = view.allowed(connection, where)
+        self.allowed = view.allowed(connection, where, expr)
 
     def dense(self, queries: Vectors, k: int) -> list[Hits]:
         """By cosine."""
         return [
-            self._hits("cosine", ranking, k, {number: {"cosine": score} for number, score in ranking})
-            for ranking in self._dense(queries, k)
+            self._hits("cosine", [(slot, score, {"cosine": score}) for slot, score in pairs], k, by="slot")
+            for pairs in self._dense(queries, k)
         ]
 
     def words(self, words: Words, texts: Iterable[str], k: int) -> list[Hits]:
         """By BM25."""
-        answers = []
-        for text in texts:
-            ranking = self._words(words, text, k)
-            parts = {number: {"bm25": score} for number, score in ranking}
-            answers.append(self._hits("bm25", ranking, k, parts))
-        return answers
+        return [
+            self._hits("bm25", [(number, score, {"bm25": score}) for number, score in self._words(words, text, k)], k)
+            for text in texts
+        ]
 
     def hybrid(self, queries: Vectors, words: Words, texts: Iterable[str], k: int) -> list[Hits]:
         """By both."""
         wide = max(CANDIDATES, CANDIDATES_PER_HIT * k)
         return [
-            self._hybrid(query, words, text, k, (wide, dense))
-            for query, dense, text in zip(queries, self._dense(queries, wide), texts, strict=True)
+            self._hybrid(query, words, text, k, (wide, near))
+            for query, near, text in zip(queries, self._dense(queries, wide), texts, strict=True)
         ]
 
-    def _hybrid(self, query: Vectors, words: Words, text: str, k: int, near: tuple[int, Ranking]) -> Hits:
+    def _hybrid(self, query: Vectors, words: Words, text: str, k: int, found: tuple[int, Scored]) -> Hits:
         """The best ``k`` by both, of so many candidates of each side as it takes to be sure of them."""
-        wide, dense = near
-        cosine, bm25 = dict(dense[:wide]), dict(self._words(words, text, wide)[:wide])
-        usual = float(scan.unit(query[np.newaxis])[0] @ self.view.centroid)
-        scale = hybrid.Scale(usual, max(cosine.values(), default=0.0), words.yardstick(text))
+        wide, near = found[0], self._first(found[1], found[0], by="slot")
+        numbers = self.view.numbers(self.connection).of(np.array([slot for slot, _ in near], np.int64)).tolist()
+        cosine = dict(zip(numbers, (score for _, score in near), strict=True))
+        bm25 = dict(self._first(self._words(words, text, wide), wide))
+        unit = scan.unit(query[np.newaxis])[0]
+        top = max(cosine, key=lambda number: cosine[number], default=-1)
+        scale = hybrid.Scale(float(unit @ self.view.centroid), cosine.get(top, 0.0), words.yardstick(text))
         # Of no candidate of either side is more known than that it scores no better than the last of each.
         last = min(cosine.values(), default=0.0), min(bm25.values()) if len(bm25) == wide else 0.0
-        only_words = [number for number in bm25 if number not in cosine]
-        cosine |= self._cosines(query, only_words)
-        only_dense = sorted(number for number in cosine if number not in bm25)
-        if only_dense and bm25:
-            rest = words.best(text, len(only_dense), among=only_dense)
-            bm25 |= dict(zip(rest.numbers, rest.scores, strict=True))
-        scores = hybrid.combined(cosine, bm25, scale)
+        cosine |= self._cosines(unit, [number for number in bm25 if number not in cosine])
+        if bm25 and (rest := sorted(number for number in cosine if number not in bm25)):
+            match = words.best(text, len(rest), among=rest)
+            bm25 |= dict(zip(match.numbers, match.scores, strict=True))
+        scores = hybrid.best(cosine, bm25, scale, k)
         if k and wide < self.allowed.count:
             (others,) = hybrid.combined({0: last[0]}, {0: last[1]}, scale).values()
-            if heapq.nlargest(k, scores.values())[-1] <= others:
+            if sorted(scores.values(), reverse=True)[:k][-1] <= others:
                 wide *= 4
-                return self._hybrid(query, words, text, k, (wide, self._dense(query[np.newaxis], wide)[0]))
-        parts = {number: {"cosine": cosine[number]} for number in scores}
-        for number, score in bm25.items():
-            parts[number]["bm25"] = score
-        return self._hits("hybrid", list(scores.items()), k, parts)
+                (near,) = self._dense(query[np.newaxis], wide)
+                return self._hybrid(query, words, text, k, (wide, near))
+        parts = [(number, score, _parts(number, cosine, bm25)) for number, score in scores.items()]
+        # The best cosine is a part of every score, and so has to be right.
+        return self._hits("hybrid", parts, k, beside=[top] if top >= 0 else [])
 
-    def _dense(self, queries: Vectors, k: int) -> list[Ranking]:
-        """The best ``k`` of each query in order; ties at the end are all there."""
+    def _dense(self, queries: Vectors, k: int) -> Iterable[Scored]:
+        """The slots of the best ``k`` of each query in no order; ties at the end are all there."""
         if not self.allowed.count or not k or not len(queries):
             return [[]] * len(queries)
         self.view.prove(self.connection)
-        rankings = []
-        for slots, scores in nearest(self.view, self.allowed.mask, self.allowed.count, scan.unit(queries), k):
-            numbers = self._numbers(slots)
-            rankings.append(self._ordered(((numbers[int(s)], float(c)) for s, c in zip(slots, scores, strict=True))))
-        return rankings
+        found = nearest(self.view, self.allowed.mask, self.allowed.count, scan.unit(queries), k)
+        return (list(zip(slots.tolist(), scores.tolist(), strict=True)) for slots, scores in found)
 
-    def _words(self, words: Words, text: str, k: int) -> Ranking:
-        """The best ``k`` in order; ties at the end are all there."""
-        numbers = self.allowed.numbers
-        among = numbers.tolist() if numbers is not None and len(numbers) <= FEW else None
-        if not k or not self.allowed.count:
+    def _words(self, words: Words, text: str, k: int) -> Scored:
+        """The row numbers of the best ``k``, best first; ties at the end are all there."""
+        count = self.allowed.count
+        if not k or not count:
             return []
-        limit = min(k, self.view.state.live) + 8
+        among, limit = None, min(k, self.view.state.live) + 8
+        if self.allowed.chosen and self.allowed.mask is not None:
+            if count <= FEW:
+                slots = np.flatnonzero(self.allowed.mask)
+                among = self.view.numbers(self.connection).of(slots).tolist()
+            else:
+                limit = math.ceil(limit * self.view.state.live / count)
         while True:
             match = words.best(text, limit, among=among)
-            ranking = list(zip(match.numbers, match.scores, strict=True))
-            if numbers is not None:
-                passing = np.isin(np.array(match.numbers, np.int64), numbers, assume_unique=True)
-                ranking = [pair for pair, passed in zip(ranking, passing, strict=True) if passed]
+            ranking = self._passing(match) if among is None else list(zip(match.numbers, match.scores, strict=True))
             if match.complete or (len(ranking) > k and match.scores[-1] < ranking[k - 1][1]):
-                return self._ordered(ranking)
+                return ranking
             limit *= 4
 
-    def _cosines(self, query: Vectors, numbers: list[int]) -> dict[int, float]:
-        sql = "SELECT number, slot, crc FROM rows WHERE number IN (SELECT value FROM json_each(?))"
-        rows = self.connection.execute(sql, [json.dumps(numbers)]).fetchall()
-        if len(rows) != len(numbers):
-            raise Unusable("the word index names rows that are not there")
-        seals.prove_rows(self.view.vectors, [(slot, crc) for _, slot, crc in rows])
-        slots = np.array([slot for _, slot, _ in rows], np.int64)
-        unit = scan.unit(query[np.newaxis])[0]
-        scores = scan.cosines(self.view.vectors, slots, unit)
-        return {number: float(score) for (number, _, _), score in zip(rows, scores, strict=True)}
+    def _passing(self, match: Match) -> Scored:
+        pairs = list(zip(match.numbers, match.scores, strict=True))
+        if not self.allowed.chosen or self.allowed.mask is None:
+            return pairs
+        slots = self._slots(match.numbers)
+        return [pair for pair, passes in zip(pairs, self.allowed.mask[slots].tolist(), strict=True) if passes]
 
-    def _numbers(self, slots: scan.Slots) -> dict[int, int]:
-        sql = "SELECT slot, number, id, crc FROM rows"
-        if len(slots) * 4 > self.view.state.live:
-            rows = self.connection.execute(sql).fetchall()
-        else:
-            sql += " WHERE slot IN (SELECT value FROM json_each(?))"
-            rows = self.connection.execute(sql, [json.dumps(slots.tolist())]).fetchall()
-        self._ids |= {number: id for _, number, id, _ in rows}
-        crcs = {row[0]: row[-1] for row in rows}
-        seals.prove_rows(self.view.vectors, [(int(slot), crcs.get(int(slot))) for slot in slots])
-        return {slot: number for slot, number, _, _ in rows}
+    def _cosines(self, unit: scan.Floats64, numbers: list[int]) -> dict[int, float]:
+        slots = self._slots(numbers)
+        return dict(zip(numbers, scan.cosines(self.view.vectors, slots, unit).tolist(), strict=True))
 
-    def _ordered(self, pairs: Iterable[tuple[int, float]]) -> Ranking:
-        """Best first, ties by id."""
-        ranking, ids = list(pairs), self._ids
-        unknown = [number for number, _ in ranking if number not in ids]
-        if unknown:
-            sql = "SELECT number, id FROM rows WHERE number IN (SELECT value FROM json_each(?))"
-            found = dict(self.connection.execute(sql, [json.dumps(unknown)]))
-            if len(found) != len(unknown):
-                raise Unusable("the word index names rows that are not there")
-            ids |= found
-        return sorted(ranking, key=lambda pair: (-pair[1], ids[pair[0]]))
+    def _slots(self, numbers: list[int]) -> scan.Slots:
+        """Of rows that the word index names."""
+        slots = self.view.numbers(self.connection).slots_of(np.array(numbers, np.int64))
+        if (slots < 0).any() or (self.view.open is not None and not self.view.open[slots].all()):
+            raise self._missing("number")
+        return slots
 
-    def _hits(self, kind: str, ranking: Ranking, k: int, parts: Parts) -> Hits:
-        ranking = self._ordered(ranking)[:k] if kind == "hybrid" else ranking[:k]
-        numbers = [number for number, _ in ranking]
-        sql = f"SELECT number, id, {COLUMNS}, seal FROM records WHERE number IN (SELECT value FROM json_each(?))"
-        rows = {row[0]: seals.proved(row)[1:] for row in self.connection.execute(sql, [json.dumps(numbers)])}
-        if any(number not in rows or rows[number][0] != self._ids[number] for number in numbers):
-            raise DamagedError("records are lost, or are not those of their rows", do=[seals.REMEDY])
+    def _first(self, pairs: Scored, k: int, *, by: str = "number") -> Scored:
+        """The best ``k`` in no order, of equal ones those whose ids come first."""
+        if not k or len(pairs) <= k:
+            return pairs if k else []
+        last = sorted((score for _, score in pairs), reverse=True)[k - 1]
+        first = [pair for pair in pairs if pair[1] > last]
+        equal = [pair for pair in pairs if pair[1] == last]
+        if len(first) + len(equal) > k:
+            sql = f"SELECT {by}, id FROM rows WHERE {by} IN (SELECT value FROM json_each(?))"
+            ids = dict(self.connection.execute(sql, [json.dumps([key for key, _ in equal])]))
+            if len(ids) != len(equal):
+                raise self._missing(by)
+            equal.sort(key=lambda pair: ids[pair[0]])
+        return first + equal[: k - len(first)]
+
+    def _hits(
+        self,
+        kind: str,
+        found: Sequence[tuple[int, float, Mapping[str, float]]],
+        k: int,
+        *,
+        by: str = "number",
+        beside: Sequence[int] = (),
+    ) -> Hits:
+        """The best ``k`` of candidates, best first, ties by id; ``beside`` are more rows whose vectors are compared."""
+        if len(found) > k + EQUALS:
+            kept = dict(self._first([(key, score) for key, score, _ in found], k, by=by))
+            found = [one for one in found if one[0] in kept]
+        rows = self._rows([*(key for key, *_ in found), *beside], by)
+        ranked = sorted(found, key=lambda one: (-one[1], rows[one[0]][1]))[:k]
+        chosen = [rows[key] for key, *_ in ranked]
+        if kind != "bm25":
+            if kind == "hybrid":
+                slots = np.array([row[2] for row in chosen], np.int64)
+                if self.view.numbers(self.connection).of(slots).tolist() != [row[0] for row in chosen]:
+                    raise self._misled()
+            proven = [*chosen, *(rows[key] for key in beside)]
+            seals.prove_rows(self.view.vectors, [(row[2], row[3]) for row in proven])
         return Hits(
-            ids=tuple(rows[number][0] for number in numbers),
-            scores=tuple(score for _, score in ranking),
+            ids=tuple(row[1] for row in chosen),
+            scores=tuple(score for _, score, _ in ranked),
             kind=kind,
-            records=tuple(record_of(rows[number][1:]) for number in numbers),
-            parts=tuple(parts[number] for number in numbers),
+            records=tuple(self._record(row) for row in chosen),
+            parts=tuple(parts for *_, parts in ranked),
             searched=self.allowed.count,
             seconds=time.perf_counter() - self.started,
         )
+
+    def _misled(self) -> Misled:
+        self.view.columns.remove()
+        self.view.forget()
+        return Misled()
+
+    def _missing(self, by: str) -> Exception:
+        if by == "slot":
+            return DamagedError("vectors have no rows any more", do=[seals.REMEDY])
+        if self.view.columns.remembered:
+            return self._misled()
+        return Unusable("the word index names rows that are not there")
+
+    def _rows(self, keys: Sequence[int], by: str) -> dict[int, Sequence[Any]]:
+        """Rows with their records and what the filter says of them, by slot or by number."""
+        condition, values = self.where or ("1", [])
+        sql = (
+            f"SELECT row.{by}, row.id, row.slot, row.crc, held.* FROM rows AS row LEFT JOIN"
+            f" (SELECT ({condition}) AS passes, number, id, {COLUMNS}, seal FROM records) AS held USING (number)"
+            f" WHERE row.{by} IN (SELECT value FROM json_each(?))"
+        )
+        rows = {row[0]: row for row in self.connection.execute(sql, [*values, json.dumps(keys)])}
+        if any(key not in rows for key in keys):
+            raise self._missing(by)
+        return rows
+
+    def _record(self, row: Sequence[Any]) -> Record:
+        _, id, _, _, passes, *values = row
+        if passes is None or seals.proved(values)[1] != id:
+            raise DamagedError("records are lost, or are not those of their rows", do=[seals.REMEDY])
+        if not passes:
+            raise self._misled()
+        return record_of(values[2:-1])
+
+
+def _parts(number: int, cosine: Mapping[int, float], bm25: Mapping[int, float]) -> dict[str, float]:
+    parts = {"cosine": cosine[number]}
+    if number in bm25:
+        parts["bm25"] = bm25[number]
+    return parts

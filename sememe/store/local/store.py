@@ -26,7 +26,7 @@ from sememe.store.local.creating import make
 from sememe.store.local.keeper import Keeper, find_kind
 from sememe.store.local.lock import FileLock
 from sememe.store.local.loss import Loss, measure, remembered
-from sememe.store.local.search import Search, question
+from sememe.store.local.search import Misled, Search, question
 from sememe.store.local.view import View, Views, state_of
 from sememe.store.vector_type import find, of_file
 
@@ -271,8 +271,8 @@ class LocalStore:
         for attempt in range(TRIES):
             with self._database.reading() as connection:
                 try:
-                    return ask(Search(connection, self._view(connection), records.compiled(connection, expr)))
-                except words.Ahead:
+                    return ask(Search(connection, self._view(connection), records.compiled(connection, expr), expr))
+                except (words.Ahead, Misled):
                     continue
                 except FileNotFoundError as error:
                     if attempt == TRIES - 1:
@@ -342,7 +342,7 @@ class LocalStore:
         try:
             with self._database.reading() as connection:
                 told.followed(connection, self._manifest, self.folder.name)
-                return care.verify(connection, self.folder, self.dim, self._views.keeper)
+                return care.verify(connection, self.folder, self.dim, self._views.keeper, self._views.columns)
         except DamagedError as error:
             return Health({}, (" ".join(str(error).split()),))
 
@@ -357,8 +357,7 @@ class LocalStore:
                 self._database.close()
                 health = salvage.made_anew(self.folder)
                 self._database = database.Database(self._database.path, read_only=False)
-            self._views.forget()
-            self._views.keeper.remove()
+            self._views.discard()
             with self._database.reading() as connection:
                 self._mend_words(connection)
         return health
@@ -378,7 +377,7 @@ class LocalStore:
 
         def ask(search: Search) -> None:
             self._words_at(search)
-            search.view.save_index()
+            search.view.save(search.connection)
 
         self._asked(ask, None)
 

@@ -19,7 +19,9 @@ from sememe.errors import DamagedError
 from sememe.shapes import Scalar, Vectors
 from sememe.store import scan
 from sememe.store.filter_sql import Sql as Compiled
+from sememe.store.filter_tree import Expr
 from sememe.store.local import seals, vector_file
+from sememe.store.local.columns import Columns, Numbers, Stands, slots_of
 from sememe.store.local.keeper import Keeper
 from sememe.store.local.shortlist import Shortlist
 from sememe.store.vector_type import Kept
@@ -59,12 +61,12 @@ def state_of(connection: sqlite3.Connection) -> State:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """The rows that may answer: as a mask over the slots, and as row numbers, int64 ascending (None: all that are
-    alive)."""
+    """The ``count`` rows that may answer, as a mask over the slots; None where every slot is one of them. ``chosen``
+    says whether a filter chose them, or they are all that are alive."""
 
     mask: scan.Mask | None
-    numbers: scan.Slots | None
     count: int
+    chosen: bool
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,10 @@ class View:
     open: scan.Mask | None
     known: Vectors
     keeper: Keeper
+    columns: Columns
     passed: dict[Sql, Allowed] = field(default_factory=dict)
     proof: seals.Proof = field(default_factory=seals.Proof)
+    _numbers: list[Numbers] = field(default_factory=list)
 
     @cached_property
     def lengths(self) -> Vectors:
@@ -108,32 +112,51 @@ class View:
 
     def index(self) -> Shortlist | None:
         """The index of all slots, and perhaps of later ones; None where a scan is as good."""
-        origin = self.keeper.origin(self.state.vectors, self.state.log_from)
-        return self.keeper.of(origin, self.state.change, self.vectors)
+        return self.keeper.of(self.stands.origin, self.state.change, self.vectors)
 
-    def save_index(self) -> None:
-        """Bring the file of the index up to date if it lacks much."""
+    @property
+    def stands(self) -> Stands:
+        """What the columns of its fields have to be of."""
         origin = self.keeper.origin(self.state.vectors, self.state.log_from)
-        self.keeper.save(origin, self.state.change, self.vectors)
+        return Stands(origin, self.state.slots, self.state.change)
 
-    def allowed(self, connection: sqlite3.Connection, where: Compiled | None) -> Allowed:
-        """The rows that a filter lets through; remembered for the last few filters."""
-        if where is None:
-            return Allowed(self.open, None, self.state.live)
-        condition, values = where
-        key = (condition, tuple(values))
+    def allowed(self, connection: sqlite3.Connection, where: Compiled | None, expr: Expr | None) -> Allowed:
+        """The rows that a filter lets through, given as SQL and as the tree that it was; remembered for the last few
+        filters."""
+        if where is None or expr is None:
+            return Allowed(self.open, self.state.live, False)
+        key = (where[0], tuple(where[1]))
         found = self.passed.get(key)
         if found is None:
-            sql = f"SELECT number, slot FROM rows JOIN (SELECT number FROM records WHERE {condition}) USING (number)"
-            pairs = seals.whole_numbers(connection.execute(sql, values).fetchall(), 2, self.state.slots)
-            mask = np.zeros(self.state.slots, bool)
-            mask[pairs[:, 1]] = True
-            found = Allowed(mask, np.sort(pairs[:, 0]), len(pairs))
+            mask = self.columns.passing(connection, self.stands, expr)
+            if mask is None:
+                mask = np.zeros(self.state.slots, bool)
+                mask[slots_of(connection, self.state.slots, expr)] = True
+            elif self.open is not None:
+                mask = mask & self.open
+            found = Allowed(mask, int(np.count_nonzero(mask)), True)
             while len(self.passed) >= FILTERS:
                 with suppress(KeyError, RuntimeError):  # another thread may be as far
                     del self.passed[next(iter(self.passed))]
             self.passed[key] = found
         return found
+
+    def numbers(self, connection: sqlite3.Connection) -> Numbers:
+        """Slots and row numbers, of all rows that are alive at least; ``connection`` must see this state."""
+        found = self._numbers
+        if not found:
+            found.append(self.columns.numbers(connection, self.stands))
+        return found[0]
+
+    def forget(self) -> None:
+        """Let go of what the columns have said."""
+        self.passed.clear()
+        self._numbers.clear()
+
+    def save(self, connection: sqlite3.Connection) -> None:
+        """Bring the files of the index and of the columns up to date if they lack much."""
+        self.keeper.save(self.stands.origin, self.state.change, self.vectors)
+        self.columns.save(connection, self.stands)
 
     @cached_property
     def centroid(self) -> scan.Floats64:
@@ -150,6 +173,7 @@ class Views:
 
     def __init__(self, folder: Path, dim: int, keeper: Keeper) -> None:
         self.folder, self.dim, self.keeper = folder, dim, keeper
+        self.columns = Columns(folder, writable=keeper.writable)
         self._guard, self.proof = threading.Lock(), seals.Proof()
         self._last: View | None = None
 
@@ -169,7 +193,7 @@ class Views:
         known = np.empty(0, np.float32)
         if last is not None and last.state.vectors == state.vectors and last.state.log_from == state.log_from:
             known = last.__dict__.get("lengths", last.known)[: state.slots]
-        view = View(state, vectors, self._open(connection, state), known, self.keeper, proof=self.proof)
+        view = View(state, vectors, self._open(connection, state), known, self.keeper, self.columns, proof=self.proof)
         with self._guard:
             if self._last is None or self._last.state.change <= state.change:
                 self._last = view
@@ -186,7 +210,14 @@ class Views:
         return mask
 
     def forget(self) -> None:
-        """Let go of the mapping, and of the index."""
+        """Let go of the mapping, of the index and of the columns."""
         with self._guard:
             self._last = None
         self.keeper.forget()
+        self.columns.forget()
+
+    def discard(self) -> None:
+        """Let go of everything that is derived, the files too."""
+        self.forget()
+        self.keeper.remove()
+        self.columns.remove()

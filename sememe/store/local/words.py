@@ -43,6 +43,8 @@ K1 = 1.2
 ENOUGH = 3
 #: words of a query beyond these are not looked at
 TERMS = 1000
+#: rows that are looked up one by one
+SINGLY = 2000
 #: bytes that Tantivy collects before it writes a segment
 HEAP = 50_000_000
 
@@ -85,7 +87,7 @@ class Words:
             parts.append((tantivy.Occur.Should, one))
         query = tantivy.Query.boolean_query(parts)
         if among is not None:
-            chosen = tantivy.Query.term_set_query(self.index.schema, "number", among)
+            chosen = self._among(among)
             must = tantivy.Occur.Must
             # The choice is worth nothing, so that the score is that of the words alone.
             query = tantivy.Query.boolean_query([(must, query), (must, tantivy.Query.const_score_query(chosen, 0.0))])
@@ -93,6 +95,16 @@ class Words:
             hits = self.searcher.search(query, limit, count=False).hits
             numbers = self.searcher.fast_field_values("number", [address for _, address in hits])
         return Match([int(n or 0) for n in numbers], [float(f"{score:.6g}") for score, _ in hits], len(hits) < limit)
+
+    def _among(self, numbers: list[int]) -> Any:
+        """The rows of these numbers. One by one Tantivy looks up a few; a set of them it holds against every number."""
+        import tantivy
+
+        query, schema = tantivy.Query, self.index.schema
+        if len(numbers) > SINGLY:
+            return query.term_set_query(schema, "number", numbers)
+        should = tantivy.Occur.Should
+        return query.boolean_query([(should, query.term_query(schema, "number", number)) for number in numbers])
 
     def numbers(self) -> list[int]:
         """Every row number in the index."""
