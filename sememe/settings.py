@@ -26,6 +26,7 @@ BUILT_IN = "built in"
 PRECISIONS = ("auto", "f32", "bf16")
 MODES = ("hybrid", "dense", "words")
 VECTORS = ("float32", "float16", "int8", "binary")
+INDEXES = ("codes", "hnsw", "ivf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Settings:
     chunk_size: int
     chunk_overlap: int
     vectors: str
+    index: str
     dims: int
     search_mode: str
     search_k: int
@@ -332,6 +334,7 @@ KEYS: tuple[Key, ...] = (
     Key("chunk.size", 256, _whole(8), "a whole number of tokens, at least 8", "tokens in a chunk"),
     Key("chunk.overlap", 32, _whole(0), "a whole number of tokens, 0 or more", "tokens that two neighbours share"),
     Key("vectors", "float32", _one_of(VECTORS), "one of: " + ", ".join(VECTORS), "how new collections keep vectors"),
+    Key("index", "codes", _one_of(INDEXES), "one of: " + ", ".join(INDEXES), "how new collections find vectors"),
     Key("dims", 0, _whole(0), "a whole number, 0 for all", "cut the vectors of an encoder to so many numbers"),
     Key("search.mode", "hybrid", _one_of(MODES), "one of: hybrid, dense, words", "how hits are found"),
     Key("search.k", 10, _whole(1), "a whole number, at least 1", "how many hits are shown"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from sememe.cli import convert, exchange, options
+from sememe.cli import convert, exchange, options, reindex
 from sememe.cli.output import opened, printable, table
 from sememe.cli.session import Session
 from sememe.cli.sources import collection_folder
@@ -19,10 +19,11 @@ from sememe.progress import amount
 
 @click.group("collections")
 def command() -> None:
-    """What is kept: list, info, rename, rm, verify, quarantine, path, convert, export, import, backup, restore."""
+    """What is kept: list, info, rename, rm, verify, quarantine, path, convert, reindex, and export, import, backup,
+    restore."""
 
 
-for one in (convert.command, exchange.export, exchange.import_, exchange.backup, exchange.restore):
+for one in (convert.command, reindex.command, exchange.export, exchange.import_, exchange.backup, exchange.restore):
     command.add_command(one)
 
 
@@ -64,6 +65,7 @@ def info(session: Session, name: str, form: str, out: str | None) -> None:
             "recipe": dict(collection.binding.recipe or {}),
             "folder": str(collection.folder),
             "vectors": told.vectors,
+            "index": told.index,
             "loss": dataclasses.asdict(told.loss) if told.loss else None,
         }
     with opened(out) as output:

@@ -46,6 +46,7 @@ SETTINGS_OF_OPTIONS = {
     "set_threads": "threads",
     "set_precision": "precision",
     "set_vectors": "vectors",
+    "set_index": "index",
     "set_dims": "dims",
     "set_mode": "search.mode",
     "set_k": "search.k",
@@ -67,10 +68,15 @@ def encoding(function: Function) -> Function:
 
 
 def keeping(function: Function) -> Function:
-    """``--vectors``: for commands that make collections."""
-    return click.option(
-        "--vectors", "set_vectors", type=click.Choice(settings.VECTORS), help="How a new collection keeps vectors."
-    )(function)
+    """``--vectors``, ``--index``: for commands that make collections."""
+    for option in (
+        click.option("--index", "set_index", type=click.Choice(settings.INDEXES), help="How a new one finds vectors."),
+        click.option(
+            "--vectors", "set_vectors", type=click.Choice(settings.VECTORS), help="How a new collection keeps vectors."
+        ),
+    ):
+        function = option(function)
+    return function
 
 
 def searching(function: Function) -> Function:

@@ -160,6 +160,16 @@ def check_vectors(name: str, kept: str, asked: str) -> None:
         )
 
 
+def check_index(name: str, kept: str, asked: str) -> None:
+    """Refuse another kind of index than the one that there is, once it was asked for."""
+    if asked != kept:
+        raise UsageError(
+            f"{name} finds its vectors by {kept}",
+            why=[("you asked", asked)],
+            do=[("change it", f"sememe collections reindex {name} --index {asked}")],
+        )
+
+
 def folder_of(name_or_path: str | os.PathLike[str], collections: Path) -> Path:
     """The folder of a collection: a name stands for one among ``collections``, a path for itself.
 

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sememe import settings as places
-from sememe.collection.binding import Binding, catalogued_dim, check_vectors, existing, folder_of, is_collection, short
+from sememe.collection.binding import (
+    Binding,
+    catalogued_dim,
+    check_index,
+    check_vectors,
+    existing,
+    folder_of,
+    is_collection,
+    short,
+)
 from sememe.collection.searching import Searching
 from sememe.errors import DamagedError, StoreError
 from sememe.progress import SILENT, Progress
@@ -29,7 +38,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """A collection in numbers: ``bytes`` is what its folder takes, ``loss`` what the type of its ``vectors`` cost."""
+    """A collection in numbers: ``bytes`` is what its folder takes, ``loss`` what the type of its ``vectors`` cost, and
+    ``index`` how they are found."""
 
     name: str
     folder: Path
@@ -39,6 +49,7 @@ class Info:
     bytes: int
     vectors: str
     loss: Loss | None
+    index: str
 
 
 class Collection(Searching):
@@ -53,6 +64,7 @@ class Collection(Searching):
         home: where named collections are kept; None: what is set.
         settings: all of the settings; None: those of the machine and the working directory.
         vectors: how a new one keeps them: ``float32``, ``float16``, ``int8`` or ``binary``; None: what is set.
+        index: how a new one finds them: ``codes``, or by FAISS ``hnsw`` or ``ivf``; None: what is set.
         timeout: seconds to wait for another writer.
 
     Raises:
@@ -67,12 +79,15 @@ class Collection(Searching):
         home: str | os.PathLike[str] | None = None,
         settings: Settings | None = None,
         vectors: str | None = None,
+        index: str | None = None,
         timeout: float = 10.0,
     ) -> None:
         now = settings or places.load()
         self.settings = now if home is None else replace(now, home=Path(home).absolute())
-        if vectors is not None:
-            self.settings = replace(self.settings, vectors=vectors, origins={**now.origins, "vectors": "flag"})
+        for key, asked in (("vectors", vectors), ("index", index)):
+            if asked is not None:
+                told: dict[str, Any] = {key: asked, "origins": {**self.settings.origins, key: "flag"}}
+                self.settings = replace(self.settings, **told)
         self.folder = folder_of(name_or_path, self.settings.collections_dir)
         self.name = self.folder.name
         self.timeout = timeout
@@ -137,6 +152,8 @@ class Collection(Searching):
             self._check(binding)
             if self.settings.origins.get("vectors") == "flag":
                 check_vectors(self.name, store.vector_type, self.settings.vectors)
+            if self.settings.origins.get("index") == "flag":
+                check_index(self.name, store.index, self.settings.index)
         except BaseException:
             store.close()
             raise
@@ -179,9 +196,8 @@ class Collection(Searching):
             encoder, now = self.encoder(progress), self.settings
             told = Binding.of(encoder, chunk_size=now.chunk_size, chunk_overlap=now.chunk_overlap).manifest()
             try:
-                create_store(
-                    self.folder, dim=encoder.dim, manifest=told, vectors=now.vectors, timeout=self.timeout
-                ).close()
+                kept = {"vectors": now.vectors, "index": now.index}
+                create_store(self.folder, dim=encoder.dim, manifest=told, timeout=self.timeout, **kept).close()
             except StoreError:
                 if not is_collection(self.folder):  # else another process was quicker, and its collection is as good
                     raise
@@ -318,7 +334,7 @@ class Collection(Searching):
     def info(self) -> Info:
         """What it is and how large."""
         size = sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file())
-        kept = self.store.vector_type, self.store.loss
+        kept = self.store.vector_type, self.store.loss, self.store.index
         return Info(self.name, self.folder, self.binding, self.count(), len(self._stamps()), size, *kept)
 
     def verify(self) -> Health:

@@ -43,10 +43,9 @@ def rebuild(
             before = Binding.read(store.manifest, old.name)
             target = old.folder / FOLDER
             encoder = old.encoder(progress, bound=False) if old.asked is not None else _own(old, before, progress)
-            asked = old.settings.origins.get("vectors") == "flag"
-            vectors = old.settings.vectors if asked else store.vector_type
-            _clear_unless_same(target, encoder, old, vectors)
-            fresh = type(old)(target, encoder=encoder, settings=old.settings, vectors=vectors, timeout=old.timeout)
+            kept = _kept(old, store)
+            _clear_unless_same(target, encoder, old, kept)
+            fresh = type(old)(target, encoder=encoder, settings=old.settings, timeout=old.timeout, **kept)
             fresh.index(paths, text=options.text, id=options.id, meta=options.meta, glob=glob, progress=progress)
             report = fresh.report
             fresh.close()
@@ -82,15 +81,25 @@ def _refuse_loss(store: LocalStore, paths: Sequence[Path], name: str) -> None:
         )
 
 
-def _clear_unless_same(target: Path, encoder: Encoder, old: Collection, vectors: str) -> None:
+def _kept(old: Collection, store: LocalStore) -> dict[str, str]:
+    """How the new one keeps and finds its vectors: as the old one does, unless something else is asked for."""
+    now, asked = old.settings, old.settings.origins
+    return {
+        "vectors": now.vectors if asked.get("vectors") == "flag" else store.vector_type,
+        "index": now.index if asked.get("index") == "flag" else store.index,
+    }
+
+
+def _clear_unless_same(target: Path, encoder: Encoder, old: Collection, wanted_kept: dict[str, str]) -> None:
     """An unfinished rebuild is worth something only if it is the same one."""
     if not target.exists():
         return
     try:
         with open_store(target) as store:
-            begun, kept = Binding.read(store.manifest, old.name), store.vector_type
+            begun = Binding.read(store.manifest, old.name)
+            kept = {"vectors": store.vector_type, "index": store.index}
     except SememeError:
         begun = None
     wanted = (encoder.fingerprint, old.settings.chunk_size, old.settings.chunk_overlap)
-    if begun is None or kept != vectors or (begun.fingerprint, begun.chunk_size, begun.chunk_overlap) != wanted:
+    if begun is None or kept != wanted_kept or (begun.fingerprint, begun.chunk_size, begun.chunk_overlap) != wanted:
         shutil.rmtree(target)

@@ -125,7 +125,9 @@ def import_collection(
         folder.parent.mkdir(parents=True, exist_ok=True)
         with staged(folder) as desk:
             with (
-                create_store(desk / "whole", dim=binding.dim, manifest=manifest, vectors=vectors) as store,
+                create_store(
+                    desk / "whole", dim=binding.dim, manifest=manifest, vectors=vectors, index=now.index
+                ) as store,
                 (progress or SILENT).phase("import", total=found.count, unit="chunks") as phase,
             ):
                 chunks = fill(store, found, phase)

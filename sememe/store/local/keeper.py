@@ -210,6 +210,9 @@ class Keeper:
                 file.write(line)
                 file.write(payload)
             fresh.replace(self.path)
+            for kind in KINDS.values():
+                if kind is not self.kind:  # of before it was changed
+                    (self.folder / kind.file).unlink(missing_ok=True)
         except OSError:
             with suppress(OSError):
                 fresh.unlink(missing_ok=True)
