@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from tests import pinecone_server, postgres_server, qdrant_server
+from tests import milvus_server, pinecone_server, postgres_server, qdrant_server
 
 #: of an adaptor its module, which has ``server_url``, ``NoServer`` and the ``VARIABLE`` that children find it by
-SERVERS = {"pinecone": pinecone_server, "postgres": postgres_server, "qdrant": qdrant_server}
+SERVERS = {"milvus": milvus_server, "pinecone": pinecone_server, "postgres": postgres_server, "qdrant": qdrant_server}
 
 
 def ready(name: str) -> str:

@@ -134,6 +134,10 @@ def nursery(adaptor: str, folder: Path) -> None:
     import sememe.store.local.store
 
     assert tantivy and sememe
+    if adaptor == "milvus":
+        import pymilvus
+
+        assert pymilvus
     for line in sys.stdin:
         seed, first, goal = line.split()
         pid = os.fork()

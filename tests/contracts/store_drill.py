@@ -108,12 +108,31 @@ def pinecone(folder: Path) -> Store:
         return create_pinecone(url, dim=DIM, manifest={"encoder": "letters"}, timeout=30)
 
 
+def milvus(folder: Path) -> Store:
+    """The store in collections of its own, made if it is not there; the folder is no more than its name."""
+    from sememe.errors import StoreError
+    from sememe.shapes import content_hash
+    from sememe.store.servers.milvus import create_milvus, open_milvus
+    from sememe.store.servers.milvus_change import abandoned
+    from tests.milvus_server import server_url
+
+    url = f"{server_url()}?collection=t{content_hash(str(folder))[:20]}"
+    try:
+        store = open_milvus(url, timeout=30)
+    except StoreError:
+        return create_milvus(url, dim=DIM, manifest={"encoder": "letters"}, timeout=30)
+    if abandoned(store._session):
+        store.delete([])  # ends what a killed client had begun
+    return store
+
+
 #: an adaptor is one line: its name, and how its store is opened (and made, if it is not there)
 ADAPTORS: dict[str, Callable[[Path], Store]] = {
     "local": local,
     "local-codes": local_codes,
     "local-hnsw": local_index("hnsw"),
     "local-ivf": local_index("ivf"),
+    "milvus": milvus,
     "local-float16": local_of("float16"),
     "local-int8": local_of("int8"),
     "local-binary": local_of("binary"),

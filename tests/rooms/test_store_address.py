@@ -100,7 +100,7 @@ def test_a_path_is_a_store_in_a_folder(tmp_path: Path) -> None:
         open_store(tmp_path / "other")
 
 
-@pytest.mark.parametrize("scheme", ["postgressql", "postgre", "POSTGRESQLS", "milvus", "https"])
+@pytest.mark.parametrize("scheme", ["postgressql", "postgre", "POSTGRESQLS", "weaviate", "https"])
 @pytest.mark.parametrize("do", [open_store, lambda url: create_store(url, dim=3)])
 def test_an_unknown_scheme_names_the_extra(scheme: str, do: object) -> None:
     with pytest.raises(UsageError) as caught:
