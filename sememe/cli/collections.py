@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from sememe.cli import convert, exchange, options, reindex
+from sememe.cli import convert, exchange, migrate, options, reindex
 from sememe.cli.output import opened, printable, table
 from sememe.cli.session import Session
 from sememe.cli.sources import collection_folder
@@ -19,11 +19,13 @@ from sememe.progress import amount
 
 @click.group("collections")
 def command() -> None:
-    """What is kept: list, info, rename, rm, verify, quarantine, path, convert, reindex, and export, import, backup,
-    restore."""
+    """What is kept: list, info, rename, rm, verify, quarantine, path, convert, reindex, migrate, rollback, settle, and
+    export, import, backup, restore."""
 
 
-for one in (convert.command, reindex.command, exchange.export, exchange.import_, exchange.backup, exchange.restore):
+for one in (convert.command, reindex.command, migrate.migrate, migrate.rollback, migrate.settle):
+    command.add_command(one)
+for one in (exchange.export, exchange.import_, exchange.backup, exchange.restore):
     command.add_command(one)
 
 
@@ -68,9 +70,10 @@ def info(session: Session, name: str, form: str, out: str | None) -> None:
             "index": told.index,
             "loss": dataclasses.asdict(told.loss) if told.loss else None,
         }
+        beside = migrate.aside(collection)
     with opened(out) as output:
         if form == "json":
-            output.json(facts)
+            output.json(facts | {"beside": [dataclasses.asdict(one) for one in beside]})
             return
         for key, value in facts.items():
             if key == "bytes":
@@ -81,6 +84,8 @@ def info(session: Session, name: str, form: str, out: str | None) -> None:
                 value = ", ".join(f"{k} {v}" for k, v in value.items())
             if value != "":
                 output.line(f"{key:<15}{printable(str(value))}")
+        for one in beside:
+            output.line(f"{'beside':<15}{migrate.in_words(one)}")
 
 
 @command.command("rename")

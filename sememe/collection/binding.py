@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -111,33 +112,36 @@ class Binding:
                 do=[
                     ("search by words", f'sememe search "…" -c {name} --mode words'),
                     ("or say it", "sememe collections import FILE NEW-NAME -m MODEL"),
+                    ("or encode its texts anew", f"sememe collections migrate {name} --to MODEL"),
                 ],
             )
 
-    def check(self, encoder: Encoder, name: str) -> None:
-        """Refuse any encoder but the one that the vectors come from.
+    def check(self, encoder: Encoder, name: str, *, by: object = None) -> None:
+        """Refuse any encoder but the one that the vectors come from. ``by``: what it was asked for by.
 
         Raises:
             MismatchError: with both names, both widths, and what to do.
         """
         if encoder.fingerprint != self.fingerprint:
-            raise self.mismatch(name, encoder.name, encoder.dim, own=encoder.name == self.encoder)
+            said = by if isinstance(by, str) else ""
+            raise self.mismatch(name, encoder.name, encoder.dim, own=encoder.name == self.encoder, by=said)
 
-    def mismatch(self, name: str, asked: str, dim: int | None, *, own: bool = False) -> MismatchError:
-        """The error that says so. ``own``: it has the same name, and other weights, tokenizer or recipe."""
+    def mismatch(self, name: str, asked: str, dim: int | None, *, own: bool = False, by: str = "") -> MismatchError:
+        """The error that says so. ``own``: it has the same name, and other weights, tokenizer or recipe; ``by``: a
+        path that it was asked for by."""
         width = max(len(name), 1)
         wide = max(len(self.encoder), len(asked))
         other = "the same name, other weights or another recipe" if own else "same width, another space"
         remark = "" if dim is None else f"  ({other if dim == self.dim else 'another width'})"
         dims = "" if dim is None else f"{dim:>4} dims"
-        rebuild = ("or rebuild", f"sememe index PATH … -c {name} --rebuild -m {asked}")
+        move = ("or move it over", f"sememe collections migrate {name} --to {shlex.quote(by or asked)}")
         return MismatchError(
             "this collection was built with another encoder",
             why=[
                 ("collection", f"{name}  {self.encoder:<{wide}}  {self.dim:>4} dims  ({self.created[:10]})"),
                 ("you asked", f"{'':<{width}}  {asked:<{wide}}  {dims}{remark}".rstrip()),
             ],
-            do=[rebuild] if own else [("search with its own encoder", f'sememe search "…" -c {name}'), rebuild],
+            do=[move] if own else [("search with its own encoder", f'sememe search "…" -c {name}'), move],
         )
 
     def check_chunks(self, name: str, size: int, overlap: int) -> None:

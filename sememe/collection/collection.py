@@ -19,6 +19,8 @@ from sememe.collection.binding import (
     is_collection,
     short,
 )
+from sememe.collection.current import on_current
+from sememe.collection.moving import Moving
 from sememe.collection.searching import Searching
 from sememe.errors import DamagedError, StoreError
 from sememe.progress import SILENT, Progress
@@ -52,7 +54,7 @@ class Info:
     index: str
 
 
-class Collection(Searching):
+class Collection(Searching, Moving):
     """Texts that can be searched by meaning, kept under a name.
 
     The first `add` makes it and binds it to its encoder for good: another encoder is refused, never used in its place.
@@ -140,7 +142,7 @@ class Collection(Searching):
         if self._encoder is None:
             self._encoder = self._loaded(binding, progress)
         if binding is not None:
-            binding.check(self._encoder, self.name)
+            binding.check(self._encoder, self.name, by=self.asked)
         return self._encoder
 
     def _open(self) -> None:
@@ -158,6 +160,8 @@ class Collection(Searching):
             store.close()
             raise
         self._store, self._binding = store, binding
+        if self.asked is None and self._encoder is not None and self._encoder.fingerprint != binding.fingerprint:
+            self._encoder = None  # somebody has moved it to another one
 
     def _check(self, binding: Binding) -> None:
         """Refuse what can be refused without loading a model."""
@@ -205,6 +209,7 @@ class Collection(Searching):
 
     # --- putting in --------------------------------------------------------------------------------------------------
 
+    @on_current
     def add(
         self,
         value: Any,
@@ -243,6 +248,7 @@ class Collection(Searching):
         self.report = tally.report()
         return self
 
+    @on_current
     def index(
         self,
         paths: Sequence[str | os.PathLike[str]] | str | os.PathLike[str],
@@ -313,6 +319,7 @@ class Collection(Searching):
         stamps = self._stamps() if self.exists else {}
         return estimate(plan(found, stamps, options, listed, everything=not glob), options, encoder, binding)
 
+    @on_current
     def delete(self, ids: Sequence[str], *, sources: Sequence[str] = ()) -> int:
         """Remove chunks by id, items by id with all of their chunks, and sources by name; says how many chunks left."""
         return self.store.delete([*ids, *self.store.ids(items=ids)], sources=sources)

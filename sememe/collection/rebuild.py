@@ -16,6 +16,7 @@ from sememe.collection.binding import Binding
 from sememe.collection.refresh import Stamp, under
 from sememe.errors import SememeError, StoreError
 from sememe.progress import Progress
+from sememe.store.local.beside import sweep
 from sememe.store.local.store import LocalStore, open_store
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def rebuild(
             fresh.close()
             assert report is not None
             store.adopt(target)
+            sweep(store)  # vectors that a migration kept belong to rows that are gone
             shutil.rmtree(target, ignore_errors=True)
     finally:
         store.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sememe.collection.current import on_current
 from sememe.collection.refine import Refine
 from sememe.errors import UsageError
 from sememe.shapes import Hits, Vectors
@@ -32,6 +33,9 @@ class Searching:
 
         def encoder(self) -> Encoder: ...
 
+        def close(self) -> None: ...
+
+    @on_current
     def search(
         self,
         query: str | Vectors,
@@ -64,6 +68,7 @@ class Searching:
             return self._answers(self._question([query], mode, where), page, refine)[0]
         return self._answers(self._vector_question(query, mode, where), page, refine)[0]
 
+    @on_current
     def search_many(
         self,
         queries: Sequence[str],
@@ -81,6 +86,7 @@ class Searching:
 
         return self._answers(self._question(list(queries), mode, where), Page(k, min_score), refine)
 
+    @on_current
     def similar(
         self,
         like: str | Sequence[str],

@@ -136,8 +136,8 @@ def test_another_encoder_is_refused_with_both_names_and_widths(on_shelf: Run) ->
     assert re.fullmatch(r"  collection  notes  all-MiniLM-L6-v2 +384 dims  \(\d{4}-\d\d-\d\d\)", lines[1])
     assert re.fullmatch(r"  you asked +bge-small-en-v1\.5 +384 dims  \(same width, another space\)", lines[2])
     assert lines[3] == '  → search with its own encoder:  sememe search "…" -c notes'
-    assert lines[4].startswith("  → or rebuild:  ")
-    assert lines[4].endswith("sememe index PATH … -c notes --rebuild -m bge-small-en-v1.5  [exit 2]")
+    assert lines[4].startswith("  → or move it over:  ")
+    assert lines[4].endswith("sememe collections migrate notes --to bge-small-en-v1.5  [exit 2]")
 
 
 def test_a_rebuild_takes_another_encoder_and_other_chunks(

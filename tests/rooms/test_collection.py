@@ -161,7 +161,7 @@ def test_another_encoder_is_refused_and_nothing_changes(made: Callable[..., Coll
                     f"  collection  notes  {'letters':<{wide}}    26 dims  ({date})",
                     f"  you asked          {other.name:<{wide}}  {width:>4} dims  ({remark})",
                     '  → search with its own encoder:  sememe search "…" -c notes',
-                    f"  → or rebuild:                   sememe index PATH … -c notes --rebuild -m {other.name}",
+                    f"  → or move it over:              sememe collections migrate notes --to {other.name}",
                 ]
             )
     with made() as collection:

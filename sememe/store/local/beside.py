@@ -128,10 +128,8 @@ class Beside:
         Raises:
             DamagedError: a record is not what was written.
         """
-        sql = f"SELECT number, id, {COLUMNS}, seal FROM records WHERE number IN (SELECT value FROM json_each(?))"
         with self._main.reading() as connection:
-            rows = connection.execute(f"{sql} ORDER BY number", [json.dumps([int(one) for one in numbers])]).fetchall()
-        return [Version(row[0], row[1], record_of(seals.proved(row)[2:]), row[-1]) for row in rows]
+            return _versions(connection, numbers)
 
     def put(self, versions: Sequence[Version], vectors: Vectors) -> None:
         """Keep a vector, float32 ``(n, dim)``, of each version, in one commit."""
@@ -252,6 +250,29 @@ class Beside:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def sample(store: LocalStore, most: int) -> list[Version]:
+    """At most so many versions, from everywhere in the store."""
+    main = database.Database(store.folder / database.FILE, read_only=store.read_only)
+    try:
+        with main.reading() as connection:
+            numbers = [number for (number,) in connection.execute("SELECT number FROM rows ORDER BY number")]
+            return _versions(connection, spread(numbers, most))
+    finally:
+        main.close()
+
+
+def spread(numbers: Sequence[int], most: int) -> list[int]:
+    """At most so many of them, from everywhere."""
+    places = np.linspace(0, len(numbers) - 1, min(most, len(numbers))).astype(np.int64)
+    return [int(numbers[place]) for place in places]
+
+
+def _versions(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[Version]:
+    sql = f"SELECT number, id, {COLUMNS}, seal FROM records WHERE number IN (SELECT value FROM json_each(?))"
+    rows = connection.execute(f"{sql} ORDER BY number", [json.dumps([int(one) for one in numbers])]).fetchall()
+    return [Version(row[0], row[1], record_of(seals.proved(row)[2:]), row[-1]) for row in rows]
 
 
 def locked(store: LocalStore) -> FileLock:
