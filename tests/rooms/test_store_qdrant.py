@@ -303,6 +303,10 @@ def test_a_put_that_is_cut_off_at_any_request_is_whole_or_never_was(
             assert after[3] == stamp
             assert store.vectors(["i00000", "n1", "n2", "n3", "n4"]).tobytes() == vectors.tobytes()
         assert store.verify().ok
+        # Another change is not taken for a part of it.
+        store.put(["other"], rows(1), [Record("other", Place("o"))])
+        assert store.ids() == [*after[0], "other"]
+        store.delete(["other"])
         assert after != before or not done
         if next(turns) <= when:
             break
