@@ -49,7 +49,7 @@ class Architecture:
     """A network with its numbers, ready to be run by any interpreter.
 
     ``positions`` is the longest text that it has positions for, ``vocabulary`` how many ids it has vectors for;
-    ``layers`` and ``width`` are those of its config.
+    ``layers`` and ``width`` are those of its config; ``words()`` is its table of word vectors, ``(vocabulary, …)``.
     """
 
     run: Callable[[Ops, Inputs], Tensor]
@@ -57,6 +57,7 @@ class Architecture:
     layers: int
     positions: int
     vocabulary: int
+    words: Callable[[], npt.NDArray[np.float32]]
 
 
 #: by the config's ``model_type``
@@ -111,7 +112,8 @@ def build(kind: str, config: Mapping[str, Any], weights: Weights, *, longest: in
     family = FAMILIES[kind]
     numbers = family.read(config)
     shapes = family.shapes(numbers)
-    words = family.rename(next(iter(shapes)), numbers)
+    first = next(iter(shapes))
+    words = family.rename(first, numbers)
     prefix = next((p for p in family.prefixes if p + words in weights), family.prefixes[0])
 
     def find(name: str) -> str:
@@ -128,7 +130,8 @@ def build(kind: str, config: Mapping[str, Any], weights: Weights, *, longest: in
         width=numbers.width,
         layers=numbers.layers,
         positions=numbers.positions,
-        vocabulary=weights.shape(find(next(iter(shapes))))[0],
+        vocabulary=weights.shape(find(first))[0],
+        words=lambda: _float32(first, weights(find(first))),
     )
 
 

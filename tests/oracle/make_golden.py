@@ -183,6 +183,7 @@ def minilm() -> Path | None:
 PARTS: tuple[Callable[[], dict[str, Any]], ...] = (
     networks,
     golden_networks.made,
+    golden_networks.heads,
     folders,
     family_folders,
     tokenizers,

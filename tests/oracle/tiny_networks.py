@@ -31,6 +31,12 @@ def listed() -> dict[str, dict[str, Any]]:
     return found
 
 
+def listed_heads() -> dict[str, dict[str, str]]:
+    """For each task the families whose heads are known, with the class of transformers."""
+    found: dict[str, dict[str, str]] = tomllib.loads((NETWORKS.parent / "heads.toml").read_text("utf-8"))
+    return found
+
+
 def weight(name: str, shape: tuple[int, ...]) -> Any:
     """Random numbers that depend on the name alone, of a size that keeps every part of a network in play."""
     random = np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little"))
@@ -47,8 +53,8 @@ def weight(name: str, shape: tuple[int, ...]) -> Any:
 class Stored:
     """One golden file: a network's config and weights, its inputs, and what transformers made of them."""
 
-    def __init__(self, name: str) -> None:
-        with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
+    def __init__(self, name: str, *, folder: str = "networks") -> None:
+        with np.load(GOLDEN.parent / folder / f"{name}.npz", allow_pickle=False) as file:
             self.arrays = {key: file[key] for key in file.files}
         said = json.loads(str(self.arrays.pop("said")))
         self.config: Mapping[str, Any] = said["config"]
