@@ -136,7 +136,7 @@ def test_escape_sequences_of_a_file_do_not_reach_the_terminal() -> None:
 @pytest.mark.parametrize("form", ["json", "jsonl", "csv"])
 def test_forms_for_programs_round_trip(form: str) -> None:
     stream = io.BytesIO()
-    hits.write(output.Output(stream), some_hits(), form, query="q")
+    hits.write(output.Output(stream), hits.Found({"query": "q"}, some_hits()), form)
     text = stream.getvalue().decode("utf-8")
     if form == "json":
         value = json.loads(text)
