@@ -24,6 +24,7 @@ from sememe.progress import amount
 EXTRAS = {
     "parquet": ("pyarrow", "index .parquet files"),
     "pandas": ("pandas", "hits.to_pandas()"),
+    "faiss": ("faiss-cpu", "index hnsw and ivf"),
 }
 PACKAGES = ("numpy", "openvino", "tokenizers", "tantivy", "turbovec", "pypdfium2")
 

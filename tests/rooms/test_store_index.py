@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from sememe.errors import MissingExtraError, StoreError, UsageError
 from sememe.shapes import Hits, Place, Record
 from sememe.store import scan
-from sememe.store.local import hnsw, ivf, keeper
+from sememe.store.local import hnsw, in_faiss, ivf, keeper, nearest
 from sememe.store.local.in_faiss import InFaiss
 from sememe.store.local.shortlist import Kind, Shortlist
 from sememe.store.local.store import LocalStore, create_store
@@ -86,6 +86,7 @@ def folder(kind: Kind, tmp_path: Path) -> Path:
 def test_most_of_what_a_scan_finds_with_its_scores(
     large: Path, kind: Kind, where: str | None, k: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(nearest, "FEW", 100)
     queries = clustered(30, seed=1)
     with opened(large, coded=NEVER) as store:
         exact = pairs(store.search(queries, k, where=where))
@@ -458,10 +459,10 @@ def test_few_vectors_are_scanned_without_faiss(tmp_path: Path, kind: Kind, monke
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_child_searches_and_indexes(large: Path, kind: Kind) -> None:
+def test_a_forked_child_searches_and_indexes(large: Path, kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_faiss, "FEW", 500)
     rows = clustered(5000)
-    big = kind.empty(DIM)
-    big.extend(clustered(11_000))  # with all threads
+    kind.empty(DIM).extend(rows[:3000])  # with all threads
     with opened(large) as store:
         right = pairs(store.search(rows[:50], 1))  # here too
         child = os.fork()
@@ -469,8 +470,8 @@ def test_a_forked_child_searches_and_indexes(large: Path, kind: Kind) -> None:
             try:
                 threading.Timer(60, os._exit, [2]).start()  # it hangs
                 grown = kind.empty(DIM)
-                grown.extend(clustered(11_000))
-                os._exit(int(pairs(store.search(rows[:50], 1)) != right or len(grown) != 11_000))
+                grown.extend(rows[:3000])
+                os._exit(int(pairs(store.search(rows[:50], 1)) != right or len(grown) != 3000))
             finally:
                 os._exit(3)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
