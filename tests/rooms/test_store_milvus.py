@@ -231,8 +231,8 @@ def test_a_writer_that_is_cut_off_at_any_step_leaves_all_or_nothing(url: str, mo
     outcomes = []
     for step in itertools.count():
         here = f"{url}{step}"
-        with create_milvus(here, dim=DIM) as store:
-            fill(store, 3)
+        with create_milvus(here, dim=DIM) as first, open_milvus(here) as store:
+            fill(first, 3)  # so that the writer does not know the number of its change from before
             left = _cut_off(store._session, step, monkeypatch)
             try:
                 change_all(store)
@@ -249,7 +249,7 @@ def test_a_writer_that_is_cut_off_at_any_step_leaves_all_or_nothing(url: str, mo
             assert seen(other) == after
             assert other._session.count(other._session.items, "number >= 0") == 5 + 2 * outcomes[-1]
     assert outcomes == sorted(outcomes)  # nothing, nothing, …, all
-    assert outcomes.count(False) >= 4
+    assert outcomes.count(False) >= 5
     assert outcomes.count(True) >= 1
 
 
@@ -468,11 +468,12 @@ def test_the_driver_brings_no_settings_of_its_own(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_child_after_a_fork_has_a_connection_of_its_own(store: MilvusStore) -> None:
     fill(store, 5)
+    ours = store._session._client
     child = os.fork()
     if not child:
         try:
             store.put(["child"], rows(1), [Record("c", Place("c"))])
-            os._exit(store.count() - 6)
+            os._exit(0 if store.count() == 6 and store._session._client is not ours else 1)
         finally:
             os._exit(9)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

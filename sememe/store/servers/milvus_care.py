@@ -111,7 +111,7 @@ def purge(session: Session, log: Log) -> None:
         _written_anew(change, state)
         change.commit(items=state.items, floor=change.number, base=change.number)
     # From here on nobody needs them: readers of earlier states find the floor above themselves, and ask again.
-    gone = [number for number in state.dead if number not in state.aside]
+    gone = sorted(state.dead)
     with changing(session, log) as change:
         for start in range(0, len(gone), LISTED):
             _remove(session, gone[start : start + LISTED])
