@@ -109,7 +109,7 @@ def _cursors(store: Store, question: Question, page: Page, refine: Refine) -> li
 
 
 def _depth(page: Page, refine: Refine, before: int) -> int:
-    """How many candidates are refined; 0: as many as it takes."""
+    """How many candidates are refined: on later pages as many as on the first; 0: as many as it takes."""
     if not refine.bounded:
         return 0
     depth = before or refine.depth or (max(DEPTH, page.k) if page.k is not None else 0)
@@ -118,7 +118,7 @@ def _depth(page: Page, refine: Refine, before: int) -> int:
             "all hits are asked for, and their order depends on how many candidates are looked at",
             do=[("say how many", "Refine(depth=1000, …)")],
         )
-    if page.k is not None and page.k > depth:
+    if page.k is not None and page.k > depth and not before:
         raise UsageError(
             f"{page.k} hits cannot come of {depth} candidates", do=[("look at more", f"Refine(depth={page.k}, …)")]
         )

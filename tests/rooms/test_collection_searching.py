@@ -369,6 +369,16 @@ def test_depth_says_how_many_candidates_there_are(animals: Collection) -> None:
     assert spread.cursor is None
 
 
+def test_later_pages_come_of_the_candidates_of_the_first(animals: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer, "DEPTH", 4)
+    spread = Refine(diversity=0.5)
+    whole = animals.search("zebra", 4, mode="dense", refine=spread)
+    first = animals.search("zebra", 2, mode="dense", refine=spread)
+    rest = animals.search("zebra", 7, mode="dense", refine=spread, after=first.cursor)
+    assert joined([first, rest]) == joined([whole])
+    assert rest.cursor is None
+
+
 # --- groups ----------------------------------------------------------------------------------------------------------
 
 
