@@ -10,8 +10,13 @@ if TYPE_CHECKING:
     from sememe.settings import Settings
 
 
-def loaded(encoder: Encoder | str, settings: Settings, progress: Progress | None) -> Encoder:
-    """``encoder`` itself, or the one of that name or folder, fetched visibly where that is needed and allowed."""
+def loaded(
+    encoder: Encoder | str, settings: Settings, progress: Progress | None, *, dims: int | None = None
+) -> Encoder:
+    """``encoder`` itself, or the one of that name or folder, fetched visibly where that is needed and allowed.
+
+    ``dims``: what its vectors are cut to, 0 for all; None: what is set.
+    """
     if not isinstance(encoder, str):
         return encoder
     from sememe.encoders.load import load_encoder
@@ -22,5 +27,6 @@ def loaded(encoder: Encoder | str, settings: Settings, progress: Progress | None
         threads=settings.threads,
         home=settings.home,
         offline=settings.offline,
+        dims=settings.dims if dims is None else dims,
         progress=progress,
     )

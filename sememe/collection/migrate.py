@@ -110,7 +110,7 @@ def roll_back(
         one.prove()
         if len(one.missing()):
             then.check_known(collection.name)
-            other = loaded(encoder or then.encoder, collection.settings, progress)
+            other = loaded(encoder or then.encoder, collection.settings, progress, dims=then.cut)
             then.check(other, collection.name)
         return _exchanged(one, other, _Run(collection.name, on_long, [], progress or SILENT))
 
