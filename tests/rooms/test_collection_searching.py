@@ -31,11 +31,20 @@ TEXTS = {
 }  # fmt: skip
 
 
+ROWS = [{"id": id, "text": text, "legs": len(text) % 3} for id, text in TEXTS.items()]
+
+
 @pytest.fixture
 def animals(tmp_path: Path) -> Iterator[Collection]:
-    rows = [{"id": id, "text": text, "legs": len(text) % 3} for id, text in TEXTS.items()]
     with Collection("animals", encoder=Letters(), home=tmp_path) as made:
-        yield made.add(rows, text="text", id="id")
+        yield made.add(ROWS, text="text", id="id")
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collection]:
+    """The same, for tests that only read it."""
+    with Collection("animals", encoder=Letters(), home=tmp_path_factory.mktemp("kept")) as made:
+        yield made.add(ROWS, text="text", id="id")
 
 
 @pytest.fixture
@@ -87,10 +96,10 @@ WAYS = [
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
 @pytest.mark.parametrize("sizes", [[1], [2], [3, 1], [7], [8], [100]], ids=str)
-def test_pages_joined_are_the_whole_list(animals: Collection, way: dict[str, Any], sizes: list[int]) -> None:
-    whole = animals.search("zebra and lion", 100, **way)
+def test_pages_joined_are_the_whole_list(kept: Collection, way: dict[str, Any], sizes: list[int]) -> None:
+    whole = kept.search("zebra and lion", 100, **way)
     assert whole.cursor is None
-    found = pages(animals, "zebra and lion", sizes, **way)
+    found = pages(kept, "zebra and lion", sizes, **way)
     assert joined(found) == joined([whole])
     assert all(len(hits) == sizes[turn % len(sizes)] for turn, hits in enumerate(found[:-1]))
     assert len(found[-1]) > 0
@@ -178,10 +187,10 @@ def test_a_page_after_what_changed_before_it_is_refused(animals: Collection, cha
     ],
     ids=str,
 )
-def test_a_cursor_belongs_to_its_question(animals: Collection, other: dict[str, Any]) -> None:
-    cursor = animals.search("zebra", 2, mode="dense").cursor
+def test_a_cursor_belongs_to_its_question(kept: Collection, other: dict[str, Any]) -> None:
+    cursor = kept.search("zebra", 2, mode="dense").cursor
     with pytest.raises(UsageError, match="another question"):
-        animals.search(**{"query": "zebra", "k": 2, "mode": "dense", "after": cursor, **other})
+        kept.search(**{"query": "zebra", "k": 2, "mode": "dense", "after": cursor, **other})
 
 
 def test_a_cursor_belongs_to_its_collection(animals: Collection, tmp_path: Path) -> None:
@@ -201,33 +210,33 @@ def _cursor(value: Any) -> str:
      _cursor([1, "a", 1.5, 0, "b"]), _cursor([1, "a", True, 0, "b"]), _cursor([1, "a", 2**70, 0, "b"]),
      _cursor([1, {}, 1, 0, "b"]), "W" * 100_000, _cursor([1, "a", 1, 0, []])],
 )  # fmt: skip
-def test_what_is_no_cursor_is_refused(animals: Collection, text: str) -> None:
+def test_what_is_no_cursor_is_refused(kept: Collection, text: str) -> None:
     with pytest.raises(UsageError, match="cursor"):
-        animals.search("zebra", 2, mode="dense", after=text)
+        kept.search("zebra", 2, mode="dense", after=text)
 
 
-def test_a_cursor_that_lies_finds_no_wrong_page(animals: Collection) -> None:
-    cursor = animals.search("zebra", 2, mode="dense").cursor
+def test_a_cursor_that_lies_finds_no_wrong_page(kept: Collection) -> None:
+    cursor = kept.search("zebra", 2, mode="dense").cursor
     assert cursor is not None
     version, question, seen, depth, ids = json.loads(base64.urlsafe_b64decode(cursor + "=="))
     for lie in ([version, question, seen + 1, depth, ids], [version, question, 1000, depth, ids]):
         with pytest.raises(StoreError, match="has changed since"):
-            animals.search("zebra", 2, mode="dense", after=_cursor(lie))
+            kept.search("zebra", 2, mode="dense", after=_cursor(lie))
 
 
 # --- ranges ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", ["dense", "words", "hybrid"])
-def test_a_range_has_all_that_score_so_high(animals: Collection, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_range_has_all_that_score_so_high(kept: Collection, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answer, "FIRST", 1)
-    everything = animals.search("zebra and lion", 100, mode=mode)
-    assert joined([animals.search("zebra and lion", None, mode=mode)]) == joined([everything])
+    everything = kept.search("zebra and lion", 100, mode=mode)
+    assert joined([kept.search("zebra and lion", None, mode=mode)]) == joined([everything])
     for least in sorted({*everything.scores, 0.0, -1.0, 99.0}):
-        ranged = animals.search("zebra and lion", None, mode=mode, min_score=least)
+        ranged = kept.search("zebra and lion", None, mode=mode, min_score=least)
         assert joined([ranged]) == [pair for pair in joined([everything]) if pair[1] >= least]
         assert ranged.cursor is None
-        some = animals.search("zebra and lion", 3, mode=mode, min_score=least)
+        some = kept.search("zebra and lion", 3, mode=mode, min_score=least)
         assert joined([some]) == joined([ranged])[:3]
         assert (some.cursor is None) == (len(ranged) <= 3)
 
@@ -236,20 +245,20 @@ def test_a_range_has_all_that_score_so_high(animals: Collection, mode: str, monk
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
-def test_many_queries_are_answered_as_one_by_one(animals: Collection, way: dict[str, Any]) -> None:
+def test_many_queries_are_answered_as_one_by_one(kept: Collection, way: dict[str, Any]) -> None:
     queries = ["zebra", "lion and dove", "zebra"]
-    many = animals.search_many(queries, 3, **way)
+    many = kept.search_many(queries, 3, **way)
     for query, hits in zip(queries, many, strict=True):
-        alone = animals.search(query, 3, **way)
+        alone = kept.search(query, 3, **way)
         assert hits == alone
-    assert animals.search_many([], 3, **way) == []
+    assert kept.search_many([], 3, **way) == []
 
 
-def test_a_vector_is_a_query(animals: Collection) -> None:
+def test_a_vector_is_a_query(kept: Collection) -> None:
     vector = Letters().encode(["zebra"], role="query")[0]
-    hits = animals.search(vector, 3, mode="dense")
-    assert (hits.ids, hits.scores) == ((by_text := animals.search("zebra", 3, mode="dense")).ids, by_text.scores)
-    assert animals.search(vector, 3, mode="dense", after=hits.cursor).ids != hits.ids
+    hits = kept.search(vector, 3, mode="dense")
+    assert (hits.ids, hits.scores) == ((by_text := kept.search("zebra", 3, mode="dense")).ids, by_text.scores)
+    assert kept.search(vector, 3, mode="dense", after=hits.cursor).ids != hits.ids
 
 
 @pytest.mark.parametrize(
@@ -271,16 +280,16 @@ def test_a_vector_is_a_query(animals: Collection) -> None:
     ],
     ids=str,
 )
-def test_a_question_that_makes_no_sense_is_refused(animals: Collection, question: dict[str, Any]) -> None:
+def test_a_question_that_makes_no_sense_is_refused(kept: Collection, question: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        animals.search(**question)
+        kept.search(**question)
 
 
-def test_one_text_is_no_list_of_queries(animals: Collection) -> None:
+def test_one_text_is_no_list_of_queries(kept: Collection) -> None:
     with pytest.raises(UsageError, match="list of queries"):
-        animals.search_many("zebra")
+        kept.search_many("zebra")
     with pytest.raises(UsageError):
-        animals.search_many(["zebra", 7])  # type: ignore[list-item]
+        kept.search_many(["zebra", 7])  # type: ignore[list-item]
 
 
 # --- refining --------------------------------------------------------------------------------------------------------
@@ -299,23 +308,23 @@ def test_a_way_to_refine_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -
         Refine(**wrong)
 
 
-def test_ranks_are_those_of_both_sides(animals: Collection) -> None:
-    hits = animals.search("zebra and lion", 5, refine=Refine(fusion="ranks"))
-    sides = [animals.search("zebra and lion", 100, mode=mode) for mode in ("dense", "words")]
+def test_ranks_are_those_of_both_sides(kept: Collection) -> None:
+    hits = kept.search("zebra and lion", 5, refine=Refine(fusion="ranks"))
+    sides = [kept.search("zebra and lion", 100, mode=mode) for mode in ("dense", "words")]
     assert hits.kind == "rrf"
     assert joined([hits]) == joined([fused(sides)[:5]])
     assert hits.parts == fused(sides).parts[:5]
 
 
-def test_a_second_opinion_has_the_last_word(animals: Collection) -> None:
+def test_a_second_opinion_has_the_last_word(kept: Collection) -> None:
     seen: list[tuple[str, list[str]]] = []
 
     def rerank(query: str, texts: Any) -> list[float]:
         seen.append((query, list(texts)))
         return judge(query, texts)
 
-    before = animals.search("zebra and lion", 4)
-    hits = animals.search("zebra and lion", 2, refine=Refine(rerank=rerank, depth=4))
+    before = kept.search("zebra and lion", 4)
+    hits = kept.search("zebra and lion", 2, refine=Refine(rerank=rerank, depth=4))
     ((query, texts),) = seen
     assert query == "zebra and lion"
     assert len(texts) == 4
@@ -325,27 +334,25 @@ def test_a_second_opinion_has_the_last_word(animals: Collection) -> None:
     place = before.ids.index(hits.ids[0])
     assert hits.parts[0] == {**before.parts[place], "hybrid": before.scores[place], "rerank": hits.scores[0]}
     least = hits.scores[0]
-    assert (
-        animals.search("zebra and lion", 4, min_score=least, refine=Refine(rerank=rerank, depth=4)).ids == hits.ids[:1]
-    )
+    assert kept.search("zebra and lion", 4, min_score=least, refine=Refine(rerank=rerank, depth=4)).ids == hits.ids[:1]
 
 
-def test_equal_opinions_are_ordered_by_id(animals: Collection) -> None:
-    hits = animals.search("zebra", 8, refine=Refine(rerank=lambda query, texts: np.zeros(len(texts))))
+def test_equal_opinions_are_ordered_by_id(kept: Collection) -> None:
+    hits = kept.search("zebra", 8, refine=Refine(rerank=lambda query, texts: np.zeros(len(texts))))
     assert list(hits.ids) == sorted(TEXTS)
 
 
 @pytest.mark.parametrize("answer", [[], [1.0], [float("nan")] * 8, [1.0] * 9], ids=str)
-def test_an_opinion_that_is_none_is_refused(animals: Collection, answer: list[float]) -> None:
+def test_an_opinion_that_is_none_is_refused(kept: Collection, answer: list[float]) -> None:
     with pytest.raises(DataError, match="reranker"):
-        animals.search("zebra", 8, refine=Refine(rerank=lambda query, texts: answer))
+        kept.search("zebra", 8, refine=Refine(rerank=lambda query, texts: answer))
 
 
-def test_nobody_is_asked_about_nothing(animals: Collection) -> None:
+def test_nobody_is_asked_about_nothing(kept: Collection) -> None:
     def rerank(query: str, texts: Any) -> list[float]:
         raise AssertionError("there is nothing to judge")
 
-    assert len(animals.search("zyx", 5, mode="words", refine=Refine(rerank=rerank))) == 0
+    assert len(kept.search("zyx", 5, mode="words", refine=Refine(rerank=rerank))) == 0
 
 
 def test_diversity_keeps_the_best_and_holds_back_what_is_like_it(animals: Collection) -> None:
@@ -362,19 +369,19 @@ def test_diversity_keeps_the_best_and_holds_back_what_is_like_it(animals: Collec
     assert spread.ids == tuple(plain.ids[place] for place in order)
 
 
-def test_depth_says_how_many_candidates_there_are(animals: Collection) -> None:
-    best = animals.search("zebra", 3, mode="dense").ids
-    spread = animals.search("zebra", 3, mode="dense", refine=Refine(diversity=0.9, depth=3))
+def test_depth_says_how_many_candidates_there_are(kept: Collection) -> None:
+    best = kept.search("zebra", 3, mode="dense").ids
+    spread = kept.search("zebra", 3, mode="dense", refine=Refine(diversity=0.9, depth=3))
     assert sorted(spread.ids) == sorted(best)
     assert spread.cursor is None
 
 
-def test_later_pages_come_of_the_candidates_of_the_first(animals: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_later_pages_come_of_the_candidates_of_the_first(kept: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answer, "DEPTH", 4)
     spread = Refine(diversity=0.5)
-    whole = animals.search("zebra", 4, mode="dense", refine=spread)
-    first = animals.search("zebra", 2, mode="dense", refine=spread)
-    rest = animals.search("zebra", 7, mode="dense", refine=spread, after=first.cursor)
+    whole = kept.search("zebra", 4, mode="dense", refine=spread)
+    first = kept.search("zebra", 2, mode="dense", refine=spread)
+    rest = kept.search("zebra", 7, mode="dense", refine=spread, after=first.cursor)
     assert joined([first, rest]) == joined([whole])
     assert rest.cursor is None
 
@@ -439,19 +446,19 @@ def test_neighbours_are_found_by_what_is_kept(animals: Collection) -> None:
     assert len(animals.similar(["zebra", "zoo"], 100)) == len(TEXTS) - 2
 
 
-def test_unlike_keeps_away(animals: Collection) -> None:
-    near = animals.similar("ark", 100)
-    away = animals.similar("ark", 100, unlike="den")
+def test_unlike_keeps_away(kept: Collection) -> None:
+    near = kept.similar("ark", 100)
+    away = kept.similar("ark", 100, unlike="den")
     assert set(near.ids) == {*away.ids, "den"}
     scores = dict(zip(away.ids, away.scores, strict=True))
-    units = {id: row / np.linalg.norm(row) for id, row in zip(TEXTS, animals.store.vectors(list(TEXTS)), strict=True)}
+    units = {id: row / np.linalg.norm(row) for id, row in zip(TEXTS, kept.store.vectors(list(TEXTS)), strict=True)}
     towards = units["ark"] - 0.25 * units["den"]
     for id, score in scores.items():
         assert score == pytest.approx(float(units[id] @ towards / np.linalg.norm(towards)), abs=1e-5)
-    first = animals.similar("ark", 2, unlike="den")
-    assert joined([first, animals.similar("ark", 99, unlike="den", after=first.cursor)]) == joined([away])
+    first = kept.similar("ark", 2, unlike="den")
+    assert joined([first, kept.similar("ark", 99, unlike="den", after=first.cursor)]) == joined([away])
     with pytest.raises(UsageError, match="another question"):
-        animals.similar("ark", 2, after=first.cursor)
+        kept.similar("ark", 2, after=first.cursor)
 
 
 def test_an_item_stands_for_all_of_its_chunks(books: Collection) -> None:
@@ -465,14 +472,14 @@ def test_an_item_stands_for_all_of_its_chunks(books: Collection) -> None:
     assert len(one) == 3
 
 
-def test_neighbours_of_nobody_are_refused(animals: Collection) -> None:
+def test_neighbours_of_nobody_are_refused(kept: Collection) -> None:
     with pytest.raises(UsageError, match="nobody"):
-        animals.similar(["zebra", "nobody"])
+        kept.similar(["zebra", "nobody"])
     with pytest.raises(UsageError, match="at least one"):
-        animals.similar([], unlike="zoo")
+        kept.similar([], unlike="zoo")
 
 
-def test_facets_of_a_collection(animals: Collection) -> None:
-    facet = animals.facets("legs", 'id != "zoo"', limit=2)
+def test_facets_of_a_collection(kept: Collection) -> None:
+    facet = kept.facets("legs", 'id != "zoo"', limit=2)
     assert facet.items == len(TEXTS) - 1
-    assert facet.counts == animals.store.facets("legs", 'id != "zoo"').counts[:2]
+    assert facet.counts == kept.store.facets("legs", 'id != "zoo"').counts[:2]
