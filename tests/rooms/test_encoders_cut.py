@@ -142,6 +142,10 @@ def test_a_rebuild_keeps_the_cut_unless_another_is_asked_for(tiny: Path, now: Se
     paths = [tmp_path / "a.txt"]
     with Collection("c", encoder=str(tiny), settings=replace(now, dims=5)) as made:
         made.index(paths)
+    # Nobody names the model: its own is loaded, by its name.
+    with Collection("c", settings=now) as plain:
+        plain.index(paths, rebuild=True)
+        assert (plain.store.dim, plain.binding.cut) == (5, 5)
     flagged = replace(now, dims=7, origins={**now.origins, "dims": "flag"})
     with Collection("c", encoder=str(tiny), settings=flagged) as asked:
         asked.index(paths, rebuild=True)

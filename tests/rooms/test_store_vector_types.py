@@ -97,6 +97,7 @@ def test_keeping_what_came_back_changes_nothing_more(name: str, given: Vectors) 
 
 
 @pytest.mark.parametrize("name", kinds.TYPES)
+@example(given=np.array([[1.9999, 3 * 2.0**-24]], np.float32))
 @given(given=matrices.filter(lambda m: not ((m != 0) & (np.abs(m) < 1e-30)).any()))
 def test_what_comes_back_is_what_the_twin_says(name: str, given: Vectors) -> None:
     if name == "float16":
