@@ -92,6 +92,11 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+def kind_of(kind: str, config: Mapping[str, Any]) -> str:
+    """The family of a config's ``model_type``: JinaBERT calls itself BERT."""
+    return "jina_bert" if kind == "bert" and config.get("position_embedding_type") == "alibi" else kind
+
+
 def build(kind: str, config: Mapping[str, Any], weights: Weights, *, longest: int = 0) -> Architecture:
     """The network of ``config.json`` over ``weights``.
 
@@ -103,8 +108,7 @@ def build(kind: str, config: Mapping[str, Any], weights: Weights, *, longest: in
     Raises:
         ModelError: an unknown kind, an unusable config, or weights that do not fit it (each is named).
     """
-    if kind == "bert" and config.get("position_embedding_type") == "alibi":
-        kind = "jina_bert"
+    kind = kind_of(kind, config)
     if kind not in FAMILIES:
         raise ModelError(
             f'the architecture "{kind}" is not one that sememe runs', do=[f"known are: {', '.join(FAMILIES)}"]

@@ -112,6 +112,22 @@ class Tokenizer:
             for encoding in self._run(self._backend.encode_batch, texts, specials)
         ]
 
+    def pairs(self, first: str, seconds: Sequence[str], limit: int) -> list[Pair]:
+        """``first`` with each of ``seconds`` as one input of at most ``limit`` tokens; what is too much is dropped from
+        the end of the second.
+
+        Raises:
+            DataError: the first leaves no room for a token of the second.
+        """
+        check_texts([first])
+        check_texts(seconds)
+        found = []
+        for part in _parts(seconds):
+            pairs = [(_clean(first), _clean(second)) for second in part]
+            for encoding in self._backend.encode_batch(pairs, add_special_tokens=True):
+                found.append(_cut_pair(encoding, limit))
+        return found
+
     def offsets(self, texts: Sequence[str]) -> Iterator[list[tuple[int, int]]]:
         """The character offsets of each text's ordinary tokens, one text after the other."""
         return (encoding.offsets for encoding in self._run(self._backend.encode_batch, texts, False))
@@ -217,6 +233,33 @@ class Tokenizer:
         for number in ids:
             if not 0 <= number < self.vocab_size:
                 raise UsageError(f"{number} is no id of {self.name}", why=[f"ids go from 0 to {self.vocab_size - 1}"])
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two texts as one input: ``types`` says of each token which of the two it is of, as the model was trained;
+    ``dropped`` tokens of the second were too many."""
+
+    ids: list[int]
+    types: list[int]
+    dropped: int
+
+
+def _cut_pair(encoding: tokenizers.Encoding, limit: int) -> Pair:
+    excess = len(encoding) - limit
+    if excess <= 0:
+        return Pair(encoding.ids, encoding.type_ids, 0)
+    second = [at for at, text in enumerate(encoding.sequence_ids) if text == 1]
+    if excess >= len(second):
+        raise DataError(
+            "the first text of a pair leaves no room for the second",
+            why=[f"together they have {len(encoding)} tokens, {len(second)} of the second; the limit is {limit}"],
+            do=["shorten the query"],
+        )
+    gone = set(second[-excess:])
+    kept = [at for at in range(len(encoding)) if at not in gone]
+    ids, types = encoding.ids, encoding.type_ids
+    return Pair([ids[at] for at in kept], [types[at] for at in kept], excess)
 
 
 def check_texts(texts: Sequence[str]) -> None:

@@ -130,6 +130,26 @@ def family_folders() -> dict[str, Any]:
     return {"families.npz": made}
 
 
+def rerankers() -> dict[str, Any]:
+    """Cross-encoders of some families, run by sentence-transformers."""
+    from sentence_transformers import CrossEncoder
+    from torch.nn import Identity
+    from transformers import PreTrainedTokenizerFast
+
+    made: dict[str, Any] = {}
+    pairs = [(tiny_folders.QUERY, text) for text in tiny_bert.texts(9, seed=7, longest=6)]
+    for kind in tiny_folders.RERANKERS:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = tiny_folders.write_reranker(Path(scratch) / "m", kind)
+            model = CrossEncoder(str(folder), device="cpu")
+            # as the tokenizers of BERT and ELECTRA do by themselves
+            names = ["input_ids", "attention_mask", *(["token_type_ids"] if kind in ("bert", "electra") else [])]
+            model[0].processor = PreTrainedTokenizerFast.from_pretrained(folder, model_input_names=names)
+            made[f"{kind}/raw"] = model.predict(pairs, activation_fn=Identity())
+            made[kind] = model.predict(pairs)
+    return {"rerankers.npz": made}
+
+
 def tokenizers() -> dict[str, Any]:
     """Nasty texts through the fast tokenizers of transformers, whole and cut."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
@@ -186,6 +206,7 @@ PARTS: tuple[Callable[[], dict[str, Any]], ...] = (
     golden_networks.heads,
     folders,
     family_folders,
+    rerankers,
     tokenizers,
     minilm_vectors,
 )

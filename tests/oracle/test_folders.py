@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sememe.encoders.load import load_encoder
+from sememe.encoders.reranker import load_reranker
 from tests import tiny_bert
 from tests.oracle import tiny_folders
 from tests.oracle.stored import FOLDERS, arrays
@@ -35,6 +36,18 @@ def test_the_same_vectors_from_every_family(kind: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(vectors, expected[f"{kind}/{role}"], atol=1e-4, err_msg=role)
         alone = np.concatenate([encoder.encode([text], role=role, on_long="cut") for text in texts])
         np.testing.assert_allclose(alone, vectors, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", tiny_folders.RERANKERS)
+def test_the_same_scores_from_rerankers(kind: str, tmp_path: Path) -> None:
+    folder = tiny_folders.write_reranker(tmp_path / "m", kind)
+    reranker = load_reranker(folder, precision="f32", threads=1, home=tmp_path, offline=True)
+    texts, expected = tiny_bert.texts(9, seed=7, longest=6), arrays("rerankers.npz")
+    raw = reranker.score(tiny_folders.QUERY, texts, raw=True)
+    np.testing.assert_allclose(raw, expected[f"{kind}/raw"], atol=1e-4)
+    np.testing.assert_allclose(reranker(tiny_folders.QUERY, texts), expected[kind], atol=1e-5)
+    alone = [reranker.score(tiny_folders.QUERY, [text], raw=True)[0] for text in texts]
+    np.testing.assert_allclose(alone, raw, atol=1e-5)
 
 
 def test_the_stored_variants_differ() -> None:

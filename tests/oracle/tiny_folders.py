@@ -54,5 +54,31 @@ def write(folder: Path, kind: str) -> Path:
     return folder
 
 
+#: those whose rerankers are compared: with types, without, with a head of their own, with a tokenizer without pairs
+RERANKERS = ("bert", "deberta-v2", "electra", "modernbert", "xlm-roberta")
+QUERY = "the boat at bank"
+
+
+def write_reranker(folder: Path, kind: str) -> Path:
+    """A folder of the family ``kind`` with a classifier of one label, as transformers saves it."""
+    stored = Stored(f"classifier.{kind}", folder="heads")
+    config = {key: value for key, value in stored.config.items() if key not in ("id2label", "label2id")}
+    weights = {name: stored(name) for name in stored.shapes}
+    # of the three labels that its golden file has, the first
+    weights = {name: array[:1] if len(array) == 3 else array for name, array in weights.items()}
+    specials = ["[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    specials.insert(config["pad_token_id"], "[PAD]")
+    tiny_bert.write(folder, plain=True, limit=16, settings={"hidden_size": 1}, weights=weights)
+    labels = {"num_labels": 1, "id2label": {"0": "fits"}, "label2id": {"fits": 0}}
+    (folder / "config.json").write_text(json.dumps({**config, **labels}), "utf-8")
+    tokenizer = tiny_bert.tokenizer(words=[*specials, *WORDS, *"uvwxyz0123"][: config["vocab_size"]])
+    pair = [("[CLS]", 0), ("A", 0), ("[SEP]", 0), ("B", 1), ("[SEP]", 1)]
+    tokenizer["post_processor"]["pair"] = [
+        {"Sequence" if len(id) == 1 else "SpecialToken": {"id": id, "type_id": type_id}} for id, type_id in pair
+    ]
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer), "utf-8")
+    return folder
+
+
 def _width(config: Any) -> int:
     return int(next(config[key] for key in ("hidden_size", "d_model", "n_embd", "dim") if config.get(key)))
