@@ -22,7 +22,7 @@ import pytest
 from sememe.errors import DamagedError, LockedError, StoreError, UsageError
 from sememe.shapes import Place, Record
 from sememe.store import scan
-from sememe.store.local import database, salvage, writing
+from sememe.store.local import database, salvage, soundness, writing
 from sememe.store.local.store import LocalStore, create_store, open_store
 from sememe.store.record_rows import row_of
 
@@ -802,3 +802,80 @@ def test_equal_rows_have_equal_scores_wherever_they_stand() -> None:
     query = scan.unit(chance.standard_normal((1, 24)).astype(np.float32))[0]
     scores = scan.cosines(vectors, np.arange(0, 5000, 7), query)
     assert len(set(scores.tolist())) == 1
+
+
+# --- questions whose answer no checksum goes with --------------------------------------------------------------------
+
+
+def hurt(folder: Path, sql: str) -> None:
+    """What a broken disk or copy does to records that SQLite can still read."""
+    with sqlite3.connect(folder / "records.sqlite") as connection:
+        connection.execute(sql)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE rows SET id = 'i00X' WHERE id = 'i004'",
+        "UPDATE records SET id = 'i00X' WHERE id = 'i004'",
+        "UPDATE records SET source = 's9' WHERE id = 'i004'",
+        "UPDATE records SET meta = '{\"a\": 2}' WHERE id = 'i004'",
+        "UPDATE records SET hash = '5' WHERE id = 'i004'",
+        "DELETE FROM rows WHERE id = 'i004'",
+        "DELETE FROM records WHERE id = 'i004'",
+    ],
+)
+def test_what_is_not_sure_is_not_answered(folder: Path, sql: str) -> None:
+    hurt(folder, sql)
+    questions: list[Any] = [
+        lambda store: store.ids(),
+        lambda store: store.ids("s1"),
+        lambda store: store.ids(items=[""]),
+        lambda store: store.known(["4"]),
+        lambda store: store.sources(),
+        lambda store: store.count('source = "s1"'),
+        lambda store: store.facets("source"),
+        lambda store: store.get(["nobody"]),
+        lambda store: store.search(rows(1), 3, where='source = "s1"'),
+    ]
+    for ask in questions:
+        with open_store(folder) as store, pytest.raises(DamagedError, match="not what was written"):
+            ask(store)
+    with open_store(folder) as store:
+        assert store.get(["i005"]) == records(10)[5:6]  # what is whole is given out all the same
+
+
+@pytest.mark.parametrize("few", [0, 10])
+def test_an_index_of_sqlite_that_is_damaged_is_no_answer(
+    folder: Path, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(soundness, "FEW", few)  # ids are sure whatever their number
+    path = folder / "records.sqlite"
+    data = bytearray(path.read_bytes())
+    places = [place for place in range(len(data)) if data.startswith(b"i004", place)]
+    assert len(places) >= 4  # rows and records, and their indexes
+    for place in places:
+        path.write_bytes(data[:place] + b"i00X" + data[place + 4 :])
+        with open_store(folder) as store:
+            try:
+                assert store.ids() == ids(10)
+            except DamagedError:
+                continue
+            assert few == 0  # then only what is asked for is looked at
+
+
+def test_what_was_looked_at_is_not_looked_at_again(folder: Path) -> None:
+    with open_store(folder) as store:
+        assert len(store.ids()) == 10
+        said: list[str] = []
+        with store._database.reading() as connection:
+            connection.set_trace_callback(said.append)
+        assert store.ids("s1") == ["i001", "i004", "i007"]
+        assert not [sql for sql in said if "integrity_check" in sql or "number >" in sql]
+        store.put(["new"], rows(1), [Record("new", Place("s1"))])
+        assert store.ids("s1")[-1] == "new"
+        looked = [sql for sql in said if "number >" in sql]
+        assert len(looked) == 1
+        assert "number > 10" in looked[0]
+        assert not [sql for sql in said if "integrity_check" in sql]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sememe.errors import DamagedError, Line, LockedError, StoreError
 from sememe.store.local.seals import STATE_SEAL, manifest_seal, seal_of
+from sememe.store.local.soundness import Soundness
 
 FILE = "records.sqlite"
 APPLICATION_ID = 0x53454D45  # "SEME"
@@ -92,6 +93,7 @@ class Database:
         self._guard = threading.Lock()
         self._pid = os.getpid()
         self._closed = False
+        self.soundness = Soundness()
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
@@ -108,6 +110,17 @@ class Database:
         """One consistent committed state."""
         with self.connection() as connection:
             connection.execute("BEGIN")
+            yield connection
+
+    @contextmanager
+    def sound(self) -> Iterator[sqlite3.Connection]:
+        """The same, for questions whose answer no checksum goes with.
+
+        Raises:
+            DamagedError: the records are not what was written.
+        """
+        with self.reading() as connection:
+            self.soundness.prove(connection)
             yield connection
 
     @contextmanager

@@ -8,23 +8,27 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sememe.errors import UsageError
+from sememe.errors import DamagedError, UsageError
 from sememe.shapes import Record, Vectors
 from sememe.store.batch import names
 from sememe.store.filter_fields import check_fields
 from sememe.store.filter_sql import Sql, compile_filter
 from sememe.store.filter_tree import Expr
 from sememe.store.local import seals
+from sememe.store.local.soundness import Soundness
 from sememe.store.local.view import View, state_of
 from sememe.store.record_rows import COLUMNS, record_of
 
 
-def get(connection: sqlite3.Connection, ids: Sequence[str]) -> list[Record | None]:
-    """The records of ``ids`` in their order, None for an unknown one."""
+def get(connection: sqlite3.Connection, ids: Sequence[str], soundness: Soundness) -> list[Record | None]:
+    """The records of ``ids`` in their order, None for an unknown one. Those that are whole are given out whatever else
+    is damaged; that one is not there is only said where that is sure."""
     chosen = "(SELECT number FROM rows WHERE id IN (SELECT value FROM json_each(?)))"
     sql = f"SELECT number, id, {COLUMNS}, seal FROM records WHERE number IN {chosen}"
     rows = [seals.proved(row) for row in connection.execute(sql, [json.dumps(names(ids))])]
     found = {row[1]: record_of(row[2:]) for row in rows}
+    if len(found) < len(ids):
+        soundness.prove(connection)
     return [found.get(id) for id in ids]
 
 
@@ -66,6 +70,8 @@ def count(connection: sqlite3.Connection, where: Sql | None) -> int:
 
 def ids(connection: sqlite3.Connection, source: str | None, items: Sequence[str] | None) -> list[str]:
     """The ids of a source, of the chunks of some items, or all, ascending."""
+    if source is None and items is None:
+        return _all_ids(connection)
     conditions, values = [], []
     if source is not None:
         if not names([source], "sources"):
@@ -75,7 +81,20 @@ def ids(connection: sqlite3.Connection, source: str | None, items: Sequence[str]
         conditions.append("item IN (SELECT value FROM json_each(?))")
         values.append(json.dumps(names(items, "items")))
     sql = f"SELECT id FROM records WHERE {' AND '.join(conditions)} ORDER BY id"
-    return [id for (id,) in connection.execute(sql if conditions else "SELECT id FROM rows ORDER BY id", values)]
+    return [id for (id,) in connection.execute(sql, values)]
+
+
+def _all_ids(connection: sqlite3.Connection) -> list[str]:
+    """Every id: from the index, where they are in order, and from the table. No damage changes both in the same way.
+
+    Raises:
+        DamagedError: they are not the same, or not as many as there should be.
+    """
+    out = [id for (id,) in connection.execute("SELECT id FROM rows ORDER BY id")]
+    table = {id for (id,) in connection.execute("SELECT id FROM rows NOT INDEXED")}
+    if len(out) != state_of(connection).live or table != set(out):
+        raise DamagedError("the list of ids is not what was written", do=[seals.REMEDY])
+    return out
 
 
 def known(connection: sqlite3.Connection, hashes: Sequence[str]) -> dict[str, str]:

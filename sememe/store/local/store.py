@@ -269,7 +269,7 @@ class LocalStore:
         """``ask`` on one consistent state, again on a newer one where another process was faster."""
         mended = False
         for attempt in range(TRIES):
-            with self._database.reading() as connection:
+            with self._database.reading() if expr is None else self._database.sound() as connection:
                 try:
                     return ask(Search(connection, self._view(connection), records.compiled(connection, expr), expr))
                 except (words.Ahead, Misled):
@@ -307,31 +307,31 @@ class LocalStore:
 
     def get(self, ids: Sequence[str]) -> list[Record | None]:
         with self._database.reading() as connection:
-            return records.get(connection, ids)
+            return records.get(connection, ids, self._database.soundness)
 
     def vectors(self, ids: Sequence[str]) -> Vectors:
         return self._asked(lambda search: records.vectors(search.connection, search.view, ids, self.folder.name), None)
 
     def count(self, where: str | Mapping[str, Any] | None = None) -> int:
-        with self._database.reading() as connection:
+        with self._database.sound() as connection:
             return records.count(connection, records.compiled(connection, filters.parse(where)))
 
     def facets(self, field: str, where: str | Mapping[str, Any] | None = None, *, limit: int | None = 20) -> Facet:
         exists = asked(field, limit)
-        with self._database.reading() as connection:
+        with self._database.sound() as connection:
             records.compiled(connection, exists)
             return facets.counted(connection, field, records.compiled(connection, filters.parse(where)), limit)
 
     def sources(self) -> Mapping[str, str]:
-        with self._database.reading() as connection:
+        with self._database.sound() as connection:
             return dict(connection.execute("SELECT source, hash FROM sources"))
 
     def ids(self, source: str | None = None, *, items: Sequence[str] | None = None) -> list[str]:
-        with self._database.reading() as connection:
+        with self._database.sound() as connection:
             return records.ids(connection, source, items)
 
     def known(self, hashes: Sequence[str]) -> Mapping[str, str]:
-        with self._database.reading() as connection:
+        with self._database.sound() as connection:
             return records.known(connection, hashes)
 
     # --- care --------------------------------------------------------------------------------------------------------
