@@ -182,6 +182,9 @@ def test_what_pinecone_misses_by_its_limits_is_read(store: PineconeStore, monkey
         assert [(hits.ids, hits.scores, hits.searched) for hits in one] == [
             (hits.ids, hits.scores, hits.searched) for hits in other
         ]
+    same = np.tile(rows(1), (60, 1))
+    store.put([f"t{n:02}" for n in range(60)], same, [Record("same", Place("t"))] * 60)
+    assert store.search(same[:1], 3)[0].ids == ("t00", "t01", "t02")
     assert store.count("k >= 1") == 200
     assert "zero" in usual[3][0].ids
     assert len(ids) == 200

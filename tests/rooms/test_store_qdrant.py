@@ -346,6 +346,26 @@ def test_an_answer_that_is_none_is_named(store: QdrantStore, server: QdrantServe
         store.count()
 
 
+def test_numbers_of_an_answer_that_are_none_are_named(store: QdrantStore, server: QdrantServer) -> None:
+    fill(store, 3)
+    server.before = lambda method, path, body: (
+        (200, {}, b'{"result": {"count": 3}, "time": NaN}') if path.endswith("/count") else None
+    )
+    with pytest.raises(DamagedError, match="answers with"):
+        store.count()
+    server.before = lambda *asked: None
+    item = {
+        "id": 1,
+        "payload": store._session.points([HEAD])[0]["payload"] | {"id": "x"},
+        "vector": {"v": [1e999] * DIM},
+    }
+    for number in ("1e999", "1e308"):
+        said = json.dumps({"result": {"points": [item]}}).replace("Infinity", number).encode()
+        server.before = lambda method, path, body, said=said: (200, {}, said) if path.endswith("/scroll") else None
+        with pytest.raises(DamagedError, match='"x" is not what was written'):
+            store.vectors(["x"])
+
+
 def test_the_key_goes_to_the_server_and_into_no_message(
     server: QdrantServer, url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

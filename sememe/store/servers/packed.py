@@ -57,9 +57,13 @@ def vector_in(payload: Json, values: Any, dim: int) -> Vectors:
     try:
         body = payload.get("vector")
         given = np.frombuffer(base64.b64decode(body), "<f4") if body else values
-        return np.asarray(given, np.float32).reshape(dim)
+        with np.errstate(over="ignore"):
+            vector = np.asarray(given, np.float32).reshape(dim)
     except (TypeError, ValueError):
         raise _damaged(payload) from None
+    if not np.isfinite(vector).all():
+        raise _damaged(payload)
+    return vector
 
 
 def record_in(payload: Json) -> Record:

@@ -106,13 +106,16 @@ class Search:
         payloads = [point["payload"] for point in points]
         return Found([one["id"] for one in payloads], scores, [record_in(one) for one in payloads])
 
+    def _passes(self, payload: Json) -> bool:
+        return matches(self.rest, payload["id"], record_in(payload))
+
     def _read(self, units: scan.Floats64, k: int) -> tuple[list[Found], int]:
         """All items that may answer, page by page; and how many they are."""
         found = [Found([], [], []) for _ in units]
         among = 0
-        for page in self.session.pages(self.where, vector=True):
+        for page in self.session.pages(self.where, vector=self.rest is None):
             if self.rest is not None:
-                page = [one for one in page if matches(self.rest, one["payload"]["id"], record_in(one["payload"]))]
+                page = self.session.points([point["id"] for point in page if self._passes(point["payload"])])
             among += len(page)
             for number, unit in enumerate(units):
                 here, sofar = self._scored(page, unit), found[number]

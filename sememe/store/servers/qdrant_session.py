@@ -102,6 +102,17 @@ class Session:
             if asked["offset"] is None:
                 return
 
+    def points(self, ids: Sequence[str]) -> list[Json]:
+        """These points, with all that they hold; those that are not there any more are left out."""
+        wanted: Json = {"with_payload": True, "with_vector": [VECTOR]}
+        out = []
+        for start in range(0, len(ids), PAGE):
+            asked = {"ids": list(ids[start : start + PAGE]), **wanted}
+            answer = self.rest.ask("POST", f"{self.path}/points", asked)
+            with self.rest.understood():
+                out += [_point(one, wanted) for one in answer["result"]]
+        return out
+
     def count(self, where: Json) -> int:
         """How many points satisfy a filter, exactly."""
         answer = self.rest.ask("POST", f"{self.path}/points/count", {"filter": where, "exact": True})
