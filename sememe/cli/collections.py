@@ -19,8 +19,7 @@ from sememe.progress import amount
 
 @click.group("collections")
 def command() -> None:
-    """What is kept: list, info, rename, rm, verify, quarantine, path, convert, reindex, migrate, rollback, settle, and
-    export, import, backup, restore."""
+    """What is kept, and care for it: list, info, rm, verify, convert, reindex, migrate, export, backup and more."""
 
 
 for one in (convert.command, reindex.command, migrate.migrate, migrate.rollback, migrate.settle):
