@@ -19,7 +19,7 @@ from sememe.progress import amount
 
 @click.group("collections")
 def command() -> None:
-    """What is kept, and care for it: list, info, rm, verify, convert, reindex, migrate, export, backup and more."""
+    """What is kept, and care for it: list, info, verify, convert, reindex, migrate, export, backup …"""
 
 
 for one in (convert.command, reindex.command, migrate.migrate, migrate.rollback, migrate.settle):

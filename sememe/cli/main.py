@@ -24,7 +24,7 @@ COMMANDS = {
     "search": "Search a collection, or files that were never indexed.",
     "similar": "Find the neighbours of items by their vectors.",
     "embed": "Turn texts into vectors.",
-    "collections": "What is kept, and care for it: list, info, rm, verify, convert, reindex, migrate, export, backup and more.",
+    "collections": "What is kept, and care for it: list, info, verify, convert, reindex, migrate, export, backup …",
     "models": "Encoders on disk: list, info, pull, add, rm, verify.",
     "config": "Settings, and where each value came from: list, get, set, path.",
     "doctor": "What is installed, what is on disk, and whether it works.",
