@@ -261,6 +261,8 @@ def test_its_own_client_reads_what_was_written() -> None:
         fill(store, 30)
         assert store.count("k >= 10 and odd") == 10
         assert store.search(rows(30)[3:4], 1, where="source = 's3'")[0].ids == ("i00003",)
+        indexed = {body["field_name"] for body in (json.loads(b) for _, p, b in server.requests if "/index" in p)}
+        assert {"facts.k", "yes", "has", "source", "born"} <= indexed
         client = QdrantClient(url=server.url.replace("qdrant", "http"), check_compatibility=False)
         item = m.FieldCondition(key="what", match=m.MatchValue(value="item"))
         points, _ = client.scroll("notes", scroll_filter=m.Filter(must=[item]), limit=100, with_vectors=True)
@@ -279,7 +281,7 @@ def test_a_put_that_is_cut_off_at_any_request_is_whole_or_never_was(
 ) -> None:
     monkeypatch.setattr(qdrant_session, "PART", 2)
     fill(store, 6)
-    new = [Record("new", Place("n"), meta={"fresh": 1})] * 5
+    new = [Record("new", Place("n"), meta={"k": 1})] * 5
     kept = 0
     for when in range(100):
         before, turns = state(store), itertools.count()

@@ -149,8 +149,7 @@ class QdrantStore:
             change.end("item", "id", [*batch.ids, *texts(drop)])
             change.add(points.source_points(stamps, change.number))
             change.end("source", "source", list(stamps))
-            change.fields |= batch.fields
-            change.rough |= rough_fields(records)
+            change.know(batch.fields, rough_fields(records))
 
     def delete(self, ids: Sequence[str], *, sources: Sequence[str] = ()) -> int:
         gone, left = texts(ids), texts(sources)

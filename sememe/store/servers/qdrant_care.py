@@ -95,7 +95,6 @@ def repair(change: Change, dim: int) -> Health:
         notes.append(f"filters: what they see of {len(found.stale)} items was made anew")
     for start in range(0, len(operations), 50):
         change.session.change(*operations[start : start + 50])
-    change.fields |= found.fields
-    change.rough |= found.rough
+    change.know(found.fields, found.rough)
     live = found.items - len(found.damaged)
     return Health({"items": live, "vectors": live}, tuple(notes), found.affected)

@@ -25,11 +25,14 @@ _SPACE = uuid.UUID("5a0d1c1e-7f0e-5c0b-9c39-6c6f6e6f6d65")
 HEAD = str(uuid.uuid5(_SPACE, "head"))
 #: the name of the vector; points without one, such as the head, are never among the nearest
 VECTOR = "v"
-#: payload keys that Qdrant keeps an index of
+#: payload keys that Qdrant keeps an index of: all that filters of ours name, for a server may refuse others
 INDEXES = {
-    "what": "keyword", "id": "keyword", "source": "keyword", "item": "keyword", "hash": "keyword",
-    "born": "integer", "died": "integer",
+    "what": "keyword", "id": "keyword", "source": "keyword", "item": "keyword", "hash": "keyword", "title": "keyword",
+    "has": "keyword", "null": "keyword", "yes": "keyword", "no": "keyword", "store": "keyword", "writer": "keyword",
+    "beat": "integer", "born": "integer", "died": "integer",
 }  # fmt: skip
+#: and those of meta fields, by the kind of value that came first
+FACT_INDEXES = {"text": "keyword", "number": "float"}
 _PLAIN_KEY = re.compile(r"(?!key_)[A-Za-z_][A-Za-z0-9_-]*")
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from sememe.errors import LockedError, SememeError, StoreError
 from sememe.store.servers.packed import Json
-from sememe.store.servers.qdrant_points import HEAD, VECTOR
+from sememe.store.servers.qdrant_points import FACT_INDEXES, HEAD, VECTOR, fact_key
 from sememe.store.servers.rest import Rest, quoted
 
 LAYOUT = 1
@@ -134,6 +134,10 @@ class Session:
     def change(self, *operations: Json) -> None:
         """Do these one after the other."""
         self.rest.ask("POST", f"{self.path}/points/batch", {"operations": list(operations)}, query=_WRITE)
+
+    def index(self, key: str, kind: str) -> None:
+        """Keep an index of a payload key; where there is one already, nothing happens."""
+        self.rest.ask("PUT", f"{self.path}/index", {"field_name": key, "field_schema": kind}, query=_WRITE)
 
     def upsert(self, points: Sequence[Json]) -> None:
         self.rest.ask("PUT", f"{self.path}/points", {"points": list(points)}, query=_WRITE)
@@ -255,6 +259,16 @@ class Change:
                 self.session.still_mine(self)
             self.session.upsert(part)
 
+    def know(self, fields: set[tuple[str, str]], rough: set[str]) -> None:
+        """Meta fields that its items have; those that nothing had before get an index."""
+        known = {name for name, _ in self.fields}
+        for name, kind in sorted(fields):
+            if name not in known and kind in FACT_INDEXES:
+                self.session.index(f"facts.{fact_key(name)}", FACT_INDEXES[kind])
+                known.add(name)
+        self.fields |= fields
+        self.rough |= rough
+
     def end(self, what: str, key: str, values: Sequence[str]) -> None:
         """What holds one of these values dies with it."""
         operations = []
@@ -342,8 +356,7 @@ def made(session: Session, dim: int, manifest: Json, index: str) -> None:
     session.rest.ask("PUT", session.path, shape)
     try:
         for key, kind in INDEXES.items():
-            asked = {"field_name": key, "field_schema": kind}
-            session.rest.ask("PUT", f"{session.path}/index", asked, query=_WRITE)
+            session.index(key, kind)
         head = {
             "what": "head", "layout": LAYOUT, "store": manifest["store"],
             "manifest": json.dumps(manifest, ensure_ascii=False),
