@@ -28,7 +28,10 @@ PUTS = """
     import numpy as np
     from pathlib import Path
     from sememe.shapes import Place, Record
+    from sememe.store.local import database
     from sememe.store.local.store import create_store
+    if sys.argv[3] == "kept":
+        database._bound_journal = lambda connection: connection.execute("PRAGMA wal_autocheckpoint = 0")
     store = create_store(Path(sys.argv[1]), dim=4)
     for turn in range(1, int(sys.argv[2]) + 1):
         names = [f"i{n}" for n in range(10 * turn)]
@@ -47,11 +50,12 @@ def damages(data: bytes, seed: int, flips: int) -> Iterator[bytes]:
         yield data[:place] + bytes([data[place] ^ 1 << chance.randrange(8)]) + data[place + 1 :]
 
 
-@pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store whose last changes stand in SQLite's journal: turn after turn, ten rows more, and all replaced."""
+@pytest.fixture(scope="module", params=["kept", "bounded"])
+def killed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store whose last changes stand in SQLite's journal: turn after turn, ten rows more, and all replaced. All of
+    them are there alone, or they have been copied over every now and then, as they are."""
     folder = tmp_path_factory.mktemp("killed") / "s"
-    subprocess.run([sys.executable, "-c", textwrap.dedent(PUTS), str(folder), str(TURNS)], check=True,
+    subprocess.run([sys.executable, "-c", textwrap.dedent(PUTS), str(folder), str(TURNS), request.param], check=True,
                    env={"PYTHONPATH": str(ROOT)})  # fmt: skip
     assert (folder / "records.sqlite-wal").stat().st_size > 0
     return folder
