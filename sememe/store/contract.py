@@ -39,7 +39,8 @@ class Store(Protocol):
         """Of ``{"dense", "words", "hybrid", "where", "facets"}``; asking for others raises before anything changes.
 
         And ``"transactions"``: a call is done as a whole or not at all, one writer at a time. A store without them says
-        in which order it does things, so that doing the same again mends what a failed call left half done.
+        in which order it does things, so that doing the same again mends what a failed call left half done. And
+        ``"long"``: a record may be of any length; without it, one that is too long raises before anything changes.
         """
 
     @property

@@ -133,8 +133,14 @@ def test_an_id_is_only_a_name(held: Store) -> None:
     assert held.ids() == ["a", "b"]
 
 
-def test_a_text_of_a_million_letters_is_kept(held: Store) -> None:
+def test_a_text_of_a_million_letters_is_kept_or_refused(held: Store) -> None:
     kept = record("river 🏦 " * 120_000)
+    if "long" not in held.capabilities:
+        before = state(held)
+        with pytest.raises(DataError, match='"long" is too large'):
+            held.put(["long"], ONE, [kept], drop=["a"])
+        assert state(held) == before
+        return
     held.put(["long"], ONE, [kept])
     assert held.get(["long"]) == [kept]
     assert kept in held.search(ONE, 3)[0].records

@@ -104,7 +104,7 @@ class LocalStore:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        return frozenset({"dense", "words", "hybrid", "where", "facets", "transactions"})
+        return frozenset({"dense", "words", "hybrid", "where", "facets", "transactions", "long"})
 
     @property
     def dim(self) -> int:

@@ -131,7 +131,7 @@ class MilvusStore:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        return frozenset({"dense", "where", "facets", "transactions"})
+        return frozenset({"dense", "where", "facets", "transactions", "long"})
 
     @property
     def dim(self) -> int:

@@ -108,7 +108,7 @@ class PostgresStore:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        return frozenset({"dense", "where", "facets", "transactions"})
+        return frozenset({"dense", "where", "facets", "transactions", "long"})
 
     @property
     def dim(self) -> int:

@@ -121,7 +121,7 @@ class QdrantStore:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        return frozenset({"dense", "where", "facets", "transactions"})
+        return frozenset({"dense", "where", "facets", "transactions", "long"})
 
     @property
     def dim(self) -> int:
