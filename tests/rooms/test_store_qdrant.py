@@ -445,6 +445,7 @@ def test_a_second_writer_waits_and_is_told(store: QdrantStore, url: str) -> None
     assert store.count() == 0
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # the server's threads wait meanwhile
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_dead_writer_keeps_nobody_waiting_and_leaves_nothing(store: QdrantStore, url: str) -> None:
     ids = fill(store, 3)
@@ -510,6 +511,7 @@ def test_a_reader_that_is_overtaken_reads_again(store: QdrantStore, url: str, se
     other.close()
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # the server's threads wait meanwhile
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_child_uses_connections_of_its_own(store: QdrantStore) -> None:
     fill(store, 3)
