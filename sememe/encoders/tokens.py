@@ -38,8 +38,8 @@ class TokenVectors:
     """The tokens of one item.
 
     ``vectors`` float32 ``(n, h)``, of the network's last layer; ``pieces``; ``offsets`` int32 ``(n, 2)``, the
-    characters of the item that each stands for; ``added`` bool ``(n,)``, true for special tokens and those of a prompt, whose
-    offsets are (0, 0); ``dropped``, how many tokens did not fit.
+    characters of the item that each stands for; ``added`` bool ``(n,)``, true for special tokens and those of a prompt,
+    whose offsets are (0, 0); ``dropped``, how many tokens did not fit.
     """
 
     vectors: Vectors
