@@ -57,6 +57,9 @@ def answers(store: Store) -> dict[str, Callable[[], Any]]:
         "hybrid": lambda: hits(10, mode="hybrid"),
         "all records": lambda: [one for one in store.get([f"i{n:03}" for n in range(ITEMS)]) if one is not None],
         "all vectors": lambda: [(id, store.vectors([id]).tolist()) for id in store.ids()],
+        "all ids": lambda: store.ids(),
+        "ids": lambda: [store.ids("s1"), store.ids(items=[""]), dict(store.known([store.get(["i001"])[0].hash]))],
+        "count": lambda: [store.count(), store.count(WHERE), dict(store.sources())],
     }
 
 

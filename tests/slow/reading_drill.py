@@ -19,7 +19,7 @@ from sememe.store.contract import Store
 def write(store: Store, adaptor: str, folder: Path, chance: random.Random, end: float) -> dict[str, int]:
     calls, first = 0, 1000
     often = {verb: n for verb, n in CALLS.items() if verb != "rebuild"}  # after which readers have to open again
-    while time.monotonic() < end:
+    while time.monotonic() < end or calls < 50:
         call = next_call(chance, first, often)
         store = do(call, store, adaptor, folder)
         first += len(call.get("rows", {}))
@@ -32,7 +32,8 @@ def write(store: Store, adaptor: str, folder: Path, chance: random.Random, end: 
 def read(store: Store, chance: random.Random, end: float) -> dict[str, int]:
     asked, seen, early = 0, set(), 0
     begun = time.monotonic()
-    while (now := time.monotonic()) < end:
+    # At least so often, however slow the machine is.
+    while (now := time.monotonic()) < end or asked < 100:
         number, word = chance.randrange(10**6), chance.choice(WORDS)
         query = vector_of(number)
         mode = ("dense", "words", "hybrid")[asked % 3]
