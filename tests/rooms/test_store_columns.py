@@ -359,3 +359,17 @@ def test_few_rows_are_scored_from_their_vectors(folder: Path, few: int, monkeypa
     monkeypatch.setattr(nearest, "FEW", few)
     with open_store(folder) as store:
         assert seen(store) == wanted
+
+
+def test_a_single_letter_counts_less_beside_longer_words(tmp_path: Path) -> None:
+    texts = {"a": "vitamin c", "b": "vitamin d d", "c": "stone j", "d": "i i i i water", "e": "river river water"}
+    with create_store(tmp_path / "s", dim=8) as store:
+        kept = [Record(text, Place("t")) for text in texts.values()]
+        store.put(list(texts), np.ones((len(texts), 8)), kept)
+
+        def found(query: str) -> tuple[str, ...]:
+            return store.search(None, words=[query], mode="words")[0].ids
+
+        assert found("vitamin c") == ("a", "b")
+        assert found("i sit by the river") == ("e", "d")
+        assert found("j") == ("c",)

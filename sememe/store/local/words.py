@@ -41,6 +41,8 @@ ANALYZER = "sememe"
 K1 = 1.2
 #: so many words of a query in a text are as good as words can get
 ENOUGH = 3
+#: what a single letter of a query counts beside longer words
+LETTER = 0.25
 #: words of a query beyond these are not looked at
 TERMS = 1000
 #: rows that are looked up one by one
@@ -124,14 +126,22 @@ class Words:
         for term, times in self._terms(text).items():
             with guarded():
                 frequency = min(self.searcher.doc_freq("text", term), n)
-            most.append(times * (K1 + 1) * math.log(1 + (n - frequency + 0.5) / (frequency + 0.5)))
+            if times >= 1:  # what counts less is no measure of a good score
+                most.append(times * (K1 + 1) * math.log(1 + (n - frequency + 0.5) / (frequency + 0.5)))
         return sum(most) / len(most) * min(len(most), ENOUGH) if most else 0.0
 
-    def _terms(self, text: str) -> dict[str, int]:
-        """The words of a query with their counts; those that carry no meaning only where there are no others."""
+    def _terms(self, text: str) -> dict[str, float]:
+        """The words of a query with their counts; those that carry no meaning only where there are no others, and a
+        single letter, mostly what an apostrophe or an initial leaves over, for less beside longer words."""
         text = prepared(text)
         found = _analyzer(stop=True).analyze(text) or _analyzer().analyze(text)
-        return dict(itertools.islice(Counter(found).items(), TERMS))
+        counts = dict(itertools.islice(Counter(found).items(), TERMS))
+        less = LETTER if any(map(_is_long, counts)) else 1
+        return {term: times if _is_long(term) else times * less for term, times in counts.items()}
+
+
+def _is_long(term: str) -> bool:
+    return len(term) > 1 or not "a" <= term <= "z"
 
 
 def prepared(text: str) -> str:
