@@ -35,12 +35,10 @@ class Recipe:
         Raises:
             ModelError: the folder has steps after pooling that sememe does not run.
         """
-        unknown = sorted(
-            {module.kind for module in layout.modules} - {"transformer", "pooling", "normalize", "dense", "layer_norm"}
-        )
-        if unknown:
+        if any(module.kind == "splade_pooling" for module in layout.modules):
             raise ModelError(
-                f"{layout.name} has steps after pooling that this version does not run", why=[", ".join(unknown)]
+                f"{layout.name} makes sparse vectors, not dense ones",
+                do=["load it with sememe.encoders.sparse.load_sparse"],
             )
         return cls(
             pooling=layout.pooling,

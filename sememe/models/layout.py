@@ -23,6 +23,9 @@ KINDS = {
     "Dense": "dense",
     "LayerNorm": "layer_norm",
     "Normalize": "normalize",
+    # of sparse encoders
+    "MLMTransformer": "transformer",
+    "SpladePooling": "splade_pooling",
 }
 #: the switches of a pooling config, and what sememe calls each way
 POOLING = {
@@ -174,6 +177,8 @@ def _check_order(listing: Path, modules: tuple[Module, ...]) -> None:
     kinds = [module.kind for module in modules]
     rest = kinds[1:]
     good = kinds[0] == "static" or (kinds[0] == "transformer" and rest[:1] == ["pooling"])
+    if kinds == ["transformer", "splade_pooling"]:
+        return
     if kinds[0] == "transformer":
         rest = rest[1:]
     good = good and "normalize" not in rest[:-1] and set(rest) <= {"dense", "layer_norm", "normalize"}

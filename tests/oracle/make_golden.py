@@ -150,6 +150,23 @@ def rerankers() -> dict[str, Any]:
     return {"rerankers.npz": made}
 
 
+def sparse() -> dict[str, Any]:
+    """Sparse encoders, run by sentence-transformers."""
+    from sentence_transformers import SparseEncoder
+    from transformers import PreTrainedTokenizerFast
+
+    made: dict[str, Any] = {}
+    texts = tiny_bert.texts(6, seed=8, longest=9)
+    for kind in tiny_folders.SPARSE:
+        for name, pooling in (("max", {"pooling_strategy": "max"}), ("sum", tiny_folders.SUM)):
+            with tempfile.TemporaryDirectory() as scratch:
+                folder = tiny_folders.write_sparse(Path(scratch) / "m", kind, **pooling)
+                model = SparseEncoder(str(folder), device="cpu")
+                model[0].processor = PreTrainedTokenizerFast.from_pretrained(folder)
+                made[f"{kind}/{name}"] = model.encode(texts, convert_to_sparse_tensor=False).numpy()
+    return {"sparse.npz": made}
+
+
 def tokenizers() -> dict[str, Any]:
     """Nasty texts through the fast tokenizers of transformers, whole and cut."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
@@ -207,6 +224,7 @@ PARTS: tuple[Callable[[], dict[str, Any]], ...] = (
     folders,
     family_folders,
     rerankers,
+    sparse,
     tokenizers,
     minilm_vectors,
 )

@@ -9,6 +9,7 @@ import pytest
 
 from sememe.encoders.load import load_encoder
 from sememe.encoders.reranker import load_reranker
+from sememe.encoders.sparse import load_sparse
 from tests import tiny_bert
 from tests.oracle import tiny_folders
 from tests.oracle.stored import FOLDERS, arrays
@@ -48,6 +49,20 @@ def test_the_same_scores_from_rerankers(kind: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(reranker(tiny_folders.QUERY, texts), expected[kind], atol=1e-5)
     alone = [reranker.score(tiny_folders.QUERY, [text], raw=True)[0] for text in texts]
     np.testing.assert_allclose(alone, raw, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", tiny_folders.SPARSE)
+def test_the_same_sparse_vectors(kind: str, tmp_path: Path) -> None:
+    texts, expected = tiny_bert.texts(6, seed=8, longest=9), arrays("sparse.npz")
+    ways: dict[str, dict[str, str]] = {"max": {"pooling_strategy": "max"}, "sum": tiny_folders.SUM}
+    for name, pooling in ways.items():
+        folder = tiny_folders.write_sparse(tmp_path / name, kind, **pooling)
+        encoder = load_sparse(folder, precision="f32", threads=1, home=tmp_path, offline=True)
+        found = encoder.encode(texts).dense()
+        np.testing.assert_allclose(found, expected[f"{kind}/{name}"], atol=2e-4, err_msg=name)
+        alone = np.concatenate([encoder.encode([text]).dense() for text in texts])
+        np.testing.assert_allclose(alone, found, atol=1e-4)
+    assert np.abs(expected[f"{kind}/max"] - expected[f"{kind}/sum"]).max() > 0.1
 
 
 def test_the_stored_variants_differ() -> None:

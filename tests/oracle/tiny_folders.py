@@ -80,5 +80,36 @@ def write_reranker(folder: Path, kind: str) -> Path:
     return folder
 
 
+SUM = {"pooling_strategy": "sum", "activation_function": "log1p_relu"}
+SPARSE = ("bert", "distilbert", "modernbert", "roberta")
+
+
+def write_sparse(folder: Path, kind: str, **pooling: str) -> Path:
+    """A folder of the family ``kind`` with the head of a masked language model.
+
+    A plain one, or, with ``pooling``, in the layout of sentence-transformers.
+    """
+    stored = Stored(f"masked.{kind}", folder="heads")
+    specials = ["[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    specials.insert(stored.config["pad_token_id"], "[PAD]")
+    weights = {name: stored(name) for name in stored.shapes}
+    tiny_bert.write(folder, plain=True, limit=14, settings={"hidden_size": 1}, weights=weights)
+    (folder / "config.json").write_text(json.dumps(stored.config), "utf-8")
+    (folder / "tokenizer.json").write_text(json.dumps(tiny_bert.tokenizer(words=[*specials, *WORDS])), "utf-8")
+    if pooling:
+        package = "sentence_transformers.sparse_encoder.models."
+        modules = [("", "MLMTransformer"), ("1_SpladePooling", "SpladePooling")]
+        listed_modules = [
+            {"idx": at, "name": str(at), "path": path, "type": package + name}
+            for at, (path, name) in enumerate(modules)
+        ]
+        (folder / "modules.json").write_text(json.dumps(listed_modules), "utf-8")
+        settings = {"model_type": "SparseEncoder", "prompts": {}, "default_prompt_name": None}
+        (folder / "config_sentence_transformers.json").write_text(json.dumps(settings), "utf-8")
+        (folder / "1_SpladePooling").mkdir()
+        (folder / "1_SpladePooling" / "config.json").write_text(json.dumps(pooling), "utf-8")
+    return folder
+
+
 def _width(config: Any) -> int:
     return int(next(config[key] for key in ("hidden_size", "d_model", "n_embd", "dim") if config.get(key)))
