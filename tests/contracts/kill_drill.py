@@ -19,7 +19,9 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,17 @@ from sememe.store.contract import Store
 HERE = Path(__file__).parent
 
 #: what the child does, and how often each
-CALLS = {"put": 12, "delete": 4, "forget": 2, "compact": 2, "words": 4, "reopen": 1, "repair": 1, "rebuild": 1}
+CALLS = {
+    "put": 12,
+    "delete": 4,
+    "forget": 2,
+    "compact": 2,
+    "words": 4,
+    "reopen": 1,
+    "repair": 1,
+    "rebuild": 1,
+    "migrate": 1,
+}
 
 
 @dataclass
@@ -65,7 +77,11 @@ def source_of(number: int) -> str:
 
 def calls_of(store: Store) -> dict[str, int]:
     """Those that a store knows."""
-    known = {"words": "words" in store.capabilities, "rebuild": hasattr(store, "adopt")}
+    known = {
+        "words": "words" in store.capabilities,
+        "rebuild": hasattr(store, "adopt"),
+        "migrate": hasattr(store, "adopt"),
+    }
     return {verb: often for verb, often in CALLS.items() if known.get(verb, True)}
 
 
@@ -106,12 +122,26 @@ def do(call: dict[str, Any], store: Store, adaptor: str, folder: Path) -> Store:
         case "reopen":
             store.close()
             return ADAPTORS[adaptor](folder)
+        case "migrate":
+            migrate(store)
+            store.close()  # whoever had it open has to open it again
+            return ADAPTORS[adaptor](folder)
         case "rebuild":
             beside = folder.with_name(f"{folder.name}-beside-{min(rows.values())}")
             with ADAPTORS[adaptor](beside) as fresh:  # type: ignore[attr-defined]
                 fresh.put(list(rows), vectors, kept)
             store.adopt(beside)  # type: ignore[attr-defined]
     return store
+
+
+def migrate(store: Any) -> None:
+    """To a second set of the same vectors, as another encoder would make them: filled beside, then exchanged."""
+    from sememe.store.local.beside import begun
+
+    with begun(store, {"encoder": "letters", "dim": store.dim}) as beside:
+        missing = beside.versions(beside.missing().tolist())
+        beside.put(missing, store.vectors([version.id for version in missing]))
+        beside.exchange()
 
 
 def change_until_killed(adaptor: str, folder: Path, seed: str, first: int, goal: str) -> None:
@@ -145,9 +175,11 @@ def nursery(adaptor: str, folder: Path) -> None:
             print("child", os.getpid(), flush=True)
             try:
                 change_until_killed(adaptor, folder, seed, int(first), goal)
+            except BaseException:
+                traceback.print_exc()
             finally:
                 sys.stdout.flush()
-                os._exit(1)  # with the traceback of whatever ended it on standard error
+                os._exit(1)
         _, status = os.waitpid(pid, 0)
         print(f"\nover {os.waitstatus_to_exitcode(status)}", flush=True)
 
@@ -192,7 +224,8 @@ def survive(adaptor: str, folder: Path, *, kills: int, seed: int, longest: float
                 if armed and pending is not None and pending["verb"] == goal:
                     armed = False
                     time.sleep(longest * max(0, 1.5 * chance.random() - 0.5))
-                    os.kill(int(pid), signal.SIGKILL)
+                    with suppress(ProcessLookupError):  # it ended by itself; what it says of that comes below
+                        os.kill(int(pid), signal.SIGKILL)
             assert line == f"over {-signal.SIGKILL}\n", f"{when}: the child ended by itself"
             done.goals[goal] += not armed
             done.landed[pending["verb"] if pending else "between"] += 1
