@@ -90,6 +90,9 @@ def test_columns_and_sql_agree(where: dict[str, Any], first: list[Record], later
         ([3, 300, 70_000, 5_000_000_000, -1], ["x > 100", "x < 1000000", "x = 5000000000", "x >= 99999999999"]),
         (["ä", "z", "\U0001f600", "\uffff", "A", "a"], ['x > "z"', 'x <= "\U0001f600"', 'x like "a"', 'x like "%"']),
         ([-0.0, 0, 0.0], ["x = 0", "x < 0"]),
+        ([2.0**53, 0.5], ["x = 9007199254740993", "x < 9007199254740993"]),
+        ([1, 2, 3, True, False], ["x <= 2", "x >= 2", "x < 2", "x > 2", "x <= true", "x < true", "x >= false"]),
+        (["a", "b", "c"], ['x <= "b"', 'x >= "b"', 'x < "b"', 'x > "b"']),
     ],
 )
 def test_values_at_the_edges(tables: sqlite3.Connection, values: list[Any], wheres: list[str]) -> None:
@@ -267,6 +270,24 @@ def test_a_damaged_file_changes_no_answer(folder: Path, part: int, monkeypatch: 
         assert seen(store) == wanted
 
 
+@pytest.mark.parametrize("part", ["kinds", "values"])
+def test_damage_to_an_array_hides_nothing(folder: Path, part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = by_sql(folder, monkeypatch)
+    header = column_file.read_header(folder)
+    assert header is not None
+    _, place, count, same, _ = header.parts["fields"]["meta.n"][part]
+    path = folder / column_file.FILE
+    data = bytearray(path.read_bytes())
+    for at in range(header.start + place, header.start + place + (1 if same else count)):
+        data[at] ^= 1
+    path.write_bytes(data)
+    with open_store(folder) as store:
+        assert seen(store) == wanted
+        assert store.verify().problems == (
+            'fields: the file is not what the records say of "meta.n"; delete it, or repair',
+        )
+
+
 def test_a_file_that_lies_is_found_out_and_goes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = by_sql(folder, monkeypatch)
     header = column_file.read_header(folder)
@@ -309,11 +330,24 @@ def test_a_read_only_folder_gets_no_file(folder: Path) -> None:
 def test_a_child_need_not_wait_for_the_parents_lock(folder: Path) -> None:
     with open_store(folder) as store:
         store.search(unit(3), where="n = 33")
-        with store._views.columns._guard:
+        held, done = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with store._views.columns._guard:
+                held.set()
+                done.wait()
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        held.wait()
+        try:
             child = os.fork()
             if not child:
                 threading.Timer(20, os._exit, [2]).start()
-                os._exit(int(store.search(unit(3), where="n = 33")[0].ids != ("i33",)))
+                os._exit(int(store.search(unit(3), where="n in (33)")[0].ids != ("i33",)))
+        finally:
+            done.set()
+            holder.join()
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
@@ -336,6 +370,12 @@ def test_the_best_of_a_hybrid_search(
     left = [score for number, score in whole.items() if number not in found]
     assert len(found) >= min(k, len(whole))
     assert not left or not found or max(left) < sorted(found.values(), reverse=True)[k - 1]
+
+
+def test_what_rounding_makes_equal_is_all_there() -> None:
+    cosine = {1: 0.5, 2: 0.5 + 2e-7, 3: 0.5 - 2e-7, 4: 0.1}
+    scale = hybrid.Scale(0.0, 1.0, 0.0)
+    assert hybrid.best(cosine, {}, scale, 1).keys() == {1, 2, 3}
 
 
 def test_few_rows_are_looked_up_one_by_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
