@@ -141,8 +141,8 @@ def write(
     """The folder of a model in the layout of sentence-transformers, or only the network with ``plain``.
 
     ``parts``: ``settings`` (`config`), ``weights`` (`tensors`), ``seed``, ``lowercase`` (of the tokenizer),
-    ``do_lower_case`` (before it), ``after`` (what comes between pooling and length: names of modules with their configs,
-    whose weights are drawn here).
+    ``do_lower_case`` (before it), ``after`` (what comes between pooling and length: names of modules with their
+    configs, whose weights are drawn here).
     """
     settings = parts.get("settings") or config()
     weights = parts.get("weights") or tensors(settings, seed=parts.get("seed", 0))

@@ -15,7 +15,7 @@ from sememe.cli.talk import Talk, warnings_as_notes
 from sememe.errors import UsageError
 
 if TYPE_CHECKING:
-    from sememe.collection.refine import Refine
+    from sememe.collection.refine import Refine, Reranker
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -114,12 +114,16 @@ def choosing(function: Function) -> Function:
     return function
 
 
-def refinement(how: Mapping[str, Any]) -> Refine:
+def refinement(how: Mapping[str, Any], rerank: Reranker | None = None) -> Refine:
     """What the options of `choosing` ask for."""
     from sememe.collection.refine import Refine
 
     return Refine(
-        fusion=how.get("fusion") or "scores", group=how["group"], diversity=how["diverse"] or 0.0, depth=how["depth"]
+        fusion=how.get("fusion") or "scores",
+        rerank=rerank,
+        group=how["group"],
+        diversity=how["diverse"] or 0.0,
+        depth=how["depth"],
     )
 
 

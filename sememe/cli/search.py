@@ -33,6 +33,7 @@ PATIENCE = 10.0
 @options.searching
 @options.choosing
 @click.option("--fusion", type=click.Choice(("scores", "ranks")), help="How hybrid makes one order of two sides.")
+@click.option("--rerank", metavar="MODEL", help="Put the best in order by this model; late: by the encoder's tokens.")
 @click.option("--facet", "fields", multiple=True, metavar="FIELD", help="Count the values of this field, too.")
 @options.reading
 @options.encoding
@@ -73,7 +74,7 @@ def _ask(session: Session, collection: Collection, query: str, how: dict[str, An
         where=how["where"],
         min_score=how["min_score"],
         after=how["after"],
-        refine=options.refinement(how),
+        refine=options.refinement(how, session.reranker(how["rerank"], collection)),
     )
     facets = [collection.facets(field, how["where"]) for field in how["fields"]]
     return shown.Found({"query": query}, hits, facets)

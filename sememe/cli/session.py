@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sememe.cli.talk import Talk
+from sememe.errors import UsageError
 from sememe.settings import Settings
 
 if TYPE_CHECKING:
     from sememe.collection.collection import Collection
+    from sememe.collection.refine import Reranker
     from sememe.encoders.contract import Encoder
 
 
@@ -38,6 +40,26 @@ class Session:
             dims=self.settings.dims,
             progress=self.talk.progress(),
         )
+
+    def reranker(self, name: str | None, collection: Collection) -> Reranker | None:
+        """The reranker ``name``; ``late``: late interaction, with the tokens of the collection's own encoder."""
+        if name is None:
+            return None
+        if name != "late":
+            from sememe.encoders.reranker import load_reranker
+
+            now = self.settings
+            return load_reranker(name, precision=now.precision, threads=now.threads, home=now.home, offline=now.offline)
+        from sememe.encoders.tokens import LateReranker
+        from sememe.encoders.transformer import TransformerEncoder
+
+        encoder = collection.encoder(self.talk.progress())
+        if not isinstance(encoder, TransformerEncoder):
+            raise UsageError(
+                f"{encoder.name} gives no vectors of tokens, which late interaction needs",
+                do=["name a reranker: --rerank MODEL"],
+            )
+        return LateReranker(encoder)
 
     def say_cut(self, encoder: Encoder) -> None:
         """Say what a cut costs that the model was not trained for, measured on texts of the sample."""

@@ -64,7 +64,10 @@ class Refine:
 
     def described(self) -> dict[str, Any]:
         """Plain values that tell one way from another."""
-        name = "" if self.rerank is None else str(getattr(self.rerank, "__qualname__", type(self.rerank).__qualname__))
+        name = ""
+        if self.rerank is not None:
+            known = (getattr(self.rerank, key, None) for key in ("name", "__qualname__"))
+            name = next((word for word in known if isinstance(word, str)), type(self.rerank).__qualname__)
         return {"fusion": self.fusion, "rerank": name, "group": self.group, "diversity": float(self.diversity)}
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from sememe.encoders.reranker import load_reranker
 from tests.doors.conftest import Ran, Run, environment
+from tests.oracle import tiny_folders
 
 pytestmark = pytest.mark.model
 
@@ -100,6 +102,25 @@ def test_ways_to_refine_are_passed_on(at_desk: Run) -> None:
     assert ran.err.startswith('error: fusion="ranks" puts two sides together')
     assert at_desk(*ask, "--diverse", "1.5").code == 2
     assert re.match(r"0\.\d\d cos · +\d+\.\d bm25   letters", at_desk(*ask[:4], "--fusion", "ranks").out)
+
+
+def test_a_reranker_has_the_last_word(at_desk: Run, tmp_path: Path) -> None:
+    folder = tiny_folders.write_reranker(tmp_path / "judge", "bert")
+    ask = ("search", "a train", "-c", "letters", "--json", "-k", "4", "--where", 'source like "%.csv%"')
+    value = found(at_desk(*ask, "--rerank", str(folder), "--precision", "f32"))
+    assert value["kind"] == "rerank"
+    judge = load_reranker(folder, precision="f32", home=tmp_path, offline=True)
+    for hit in value["hits"]:
+        (score,) = judge.score("a train", [hit["text"]], on_long="cut")
+        assert hit["score"] == pytest.approx(score, abs=1e-4)
+        assert hit["scores"].keys() >= {"rerank", "cosine"}
+    scores = [hit["score"] for hit in value["hits"]]
+    assert scores == sorted(scores, reverse=True)
+    late = found(at_desk(*ask, "--rerank", "late"))
+    assert all("late train" in hit["text"] for hit in late["hits"][:2])
+    ran = at_desk(*ask, "--rerank", str(tmp_path / "none"))
+    assert ran.code == 3 or "not a folder" in ran.err
+    assert "Traceback" not in ran.err
 
 
 def test_facets_stand_below_the_hits_and_count_what_the_filter_lets_through(at_desk: Run) -> None:
