@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from sememe.ops.contract import Inputs, Ops, Tensor, Weight
 
@@ -12,22 +12,12 @@ from sememe.ops.contract import Inputs, Ops, Tensor, Weight
 Shapes = dict[str, tuple[int | None, ...]]
 
 
-class Numbers(Protocol):
-    """What `build` needs of a family's config record; it is a frozen dataclass with these fields among its own.
-
-    ``positions`` is the longest text; a family without a table of positions takes it from its config too.
-    """
-
-    layers: int
-    width: int
-    positions: int
-
-
 @dataclass(frozen=True, slots=True)
 class Family:
     """How one kind of network is read, checked and run.
 
-    ``read`` makes the config record out of ``config.json``; the first of ``shapes`` is the table of word vectors;
+    ``read`` makes the config record out of ``config.json``: a frozen dataclass that has, among its own, the fields
+    ``layers``, ``width`` and ``positions`` (the longest text). The first of ``shapes`` is the table of word vectors;
     ``prefixes`` are what its tensors' names may start with; ``rename`` gives a tensor's name in the checkpoint, for a
     family that is another one under other names.
     """
