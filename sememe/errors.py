@@ -10,7 +10,10 @@
     │   └── DamagedError        a file of the store is not what was written
     ├── MissingError            something is needed that is not here     exit 3
     │   ├── MissingModelError   a model is not on disk and cannot be fetched
-    │   └── MissingExtraError   an optional dependency is not installed
+    │   ├── MissingExtraError   an optional dependency is not installed
+    │   ├── MissingKeyError     a hosted service wants a key, and the environment has none
+    │   └── OfflineError        the network is needed, and was forbidden
+    ├── ServiceError            a service cannot be reached, refuses, fails or answers nonsense
     └── ModelError              a model's files are damaged, unsafe or unknown   exit 3
 
 The text of an error has three parts, always in this order: *what* happened, the facts that show *why* (with the
@@ -94,6 +97,18 @@ class MissingModelError(MissingError):
 
 class MissingExtraError(MissingError):
     """An optional dependency is not installed."""
+
+
+class MissingKeyError(MissingError):
+    """A hosted service wants a key, and the environment has none."""
+
+
+class OfflineError(MissingError):
+    """The network is needed, and was forbidden."""
+
+
+class ServiceError(SememeError):
+    """A service cannot be reached, refuses, fails, or answers what it should not."""
 
 
 class ModelError(SememeError):
