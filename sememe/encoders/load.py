@@ -14,6 +14,8 @@ from sememe.architectures.families import FAMILIES, build
 from sememe.encoders.contract import Encoder
 from sememe.encoders.cut import shortened
 from sememe.encoders.recipe import Recipe
+from sememe.encoders.remote.naming import is_remote
+from sememe.encoders.remote.open import open_remote
 from sememe.encoders.steps import read_steps
 from sememe.encoders.transformer import Identity, TransformerEncoder, item_vectors
 from sememe.errors import ModelError
@@ -55,6 +57,8 @@ def load_encoder(
     """
     flags = {"model": None if name_or_path is None else str(name_or_path), "precision": precision}
     now = settings.load({**flags, "threads": threads, "home": home, "offline": offline, "dims": dims})
+    if not isinstance(name_or_path, Path) and is_remote(now.model):
+        return open_remote(now.model, offline=now.offline, dims=now.dims, progress=progress)
     chosen = openvino.choose_precision(now.precision)
     asked = name_or_path if isinstance(name_or_path, Path) else now.model
     _refuse_unknown(asked, now.home)

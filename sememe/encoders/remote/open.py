@@ -1,0 +1,78 @@
+"""A name into a remote encoder: everything that can be refused is refused here, before a socket opens."""
+
+from __future__ import annotations
+
+import importlib
+
+from sememe.encoders.contract import Encoder
+from sememe.encoders.cut import CutEncoder
+from sememe.encoders.remote.encoder import RemoteEncoder
+from sememe.encoders.remote.estimate import MARGIN, estimating_tokenizer
+from sememe.encoders.remote.keys import check_key, find_place
+from sememe.encoders.remote.known import Known, known
+from sememe.encoders.remote.naming import RemoteName, is_here, read_name
+from sememe.encoders.remote.provider import Provider
+from sememe.encoders.remote.service import Service
+from sememe.errors import OfflineError, UsageError
+from sememe.progress import Progress
+
+
+def open_remote(name: str, *, offline: bool = False, dims: int = 0, progress: Progress | None = None) -> Encoder:
+    """The encoder of a name such as ``openai:text-embedding-3-small``.
+
+    Args:
+        offline: no connection beyond this machine.
+        dims: the width: asked of the provider where it offers that, else cut here (`CutEncoder`); 0 for its own.
+        progress: is told where the texts will go.
+
+    Raises:
+        OfflineError: it is not on this machine, and ``offline``.
+        MissingKeyError: a key is needed, and not in the environment.
+        UsageError: no such name, or no such width.
+    """
+    encoder = described(name, dims=dims)
+    place, provider = encoder.service.place, encoder.provider
+    if not is_here(place.address):
+        if offline:
+            raise OfflineError(
+                f"{encoder.name} is not on this machine, and the network was forbidden",
+                why=[("it is", place.address), "--offline, SEMEME_OFFLINE or HF_HUB_OFFLINE is set"],
+                do=["use an encoder of this machine", "or allow the network"],
+            )
+        if progress is not None:
+            progress.note(f"{encoder.name}: texts are sent to {provider.title}, {place.address}")
+    check_key(provider, place)
+    if dims in (0, encoder.dims, encoder.model.dim):
+        return encoder
+    return CutEncoder(encoder, dims)
+
+
+def described(name: str, *, dims: int = 0) -> RemoteEncoder:
+    """The encoder of a name, to be looked at: it may be forbidden to use it, or lack its key. ``dims`` is taken where
+    the provider offers that width.
+
+    Raises:
+        UsageError: no such name, or no such width.
+    """
+    read = read_name(name)
+    provider = provider_of(read)
+    model = known(read.provider, read.model) or Known()
+    longest = read.tokens or int(model.tokens * MARGIN)
+    lead = max((int(estimating_tokenizer().count([text])[0]) for text in model.prompts.values()), default=0)
+    if longest < lead + 8:
+        raise UsageError(f"{longest} tokens leave no room for text", why=[f"the prompt takes {lead}"])
+    asked = dims if dims != model.dim and model.offers(dims) else 0
+    if model.dim and dims > model.dim and not asked:
+        offered = f"any up to {model.widest or model.dim}" if 0 in model.dims else ", ".join(map(str, model.dims))
+        raise UsageError(
+            f"{name} has no vectors of {dims} numbers",
+            why=[("it has", str(model.dim)), ("it offers", offered or "no other")],
+        )
+    service = Service(provider, find_place(provider, read.address))
+    return RemoteEncoder(read, service, model, longest=longest, dims=asked)
+
+
+def provider_of(name: RemoteName) -> Provider:
+    """The provider of a name."""
+    provider: Provider = importlib.import_module(f"sememe.encoders.remote.{name.provider}").PROVIDER
+    return provider
