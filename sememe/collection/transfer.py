@@ -122,8 +122,7 @@ def import_collection(
         told = None if "vectors" in now.origins and now.origins["vectors"] == "flag" else found.manifest
         vectors = str((told or {}).get("vectors", now.vectors))
         _refuse_existing(folder, now, binding)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with staged(folder) as desk:
+        with staged(folder, parents=True) as desk:
             with (
                 create_store(
                     desk / "whole", dim=binding.dim, manifest=manifest, vectors=vectors, index=now.index
@@ -175,9 +174,8 @@ def restore_collection(
             raise DataError(f"{backup.path.name}: its name leads out of its folder: {backup.name[:60]!r}")
         folder = folder_of(backup.name if name_or_path is None else name_or_path, now.collections_dir)
         _refuse_existing(folder, now, None)
-        folder.parent.mkdir(parents=True, exist_ok=True)
         with (
-            staged(folder) as desk,
+            staged(folder, parents=True) as desk,
             (progress or SILENT).phase("restore", total=backup.bytes, unit="bytes") as phase,
         ):
             backup.unpack(desk / "whole", phase)

@@ -261,6 +261,65 @@ def test_when_the_disk_is_full_all_is_as_it_was(
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["home", "out.jsonl", "out.npy", "out.parquet"]
 
 
+@pytest.mark.parametrize("what", [*FORMS, "backup", "import", "restore"])
+def test_a_disk_that_is_full_at_any_step_leaves_nothing(
+    notes: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    export_collection(notes, tmp_path / "in.jsonl", "jsonl")
+    backup_collection(notes, tmp_path / "in.backup")
+    out, home = tmp_path / "below" / "out", notes.settings
+    out.parent.mkdir()
+    calls = {
+        "backup": lambda: backup_collection(notes, out, overwrite=True),
+        "import": lambda: import_collection(tmp_path / "in.jsonl", out, settings=home).collection.close(),
+        "restore": lambda: restore_collection(tmp_path / "in.backup", out, settings=home).close(),
+    }
+    before, step = None, 0
+    if what not in ("import", "restore"):
+        out.write_bytes(b"before") if what != "npy" else export_collection(notes, out, "npy")
+        before = _bytes(out)
+    while True:
+        met: list[bool] = []
+        with monkeypatch.context() as patched:
+            _full_at(step, met, patched)
+            try:
+                calls.get(what, lambda: export_collection(notes, out, what, overwrite=True))()
+                done = True
+            except StoreError as error:
+                assert "the disk is full" in str(error)
+                done = False
+        if not met:
+            break
+        if not done:
+            assert [entry.name for entry in out.parent.iterdir()] == ([] if before is None else ["out"])
+            assert before is None or _bytes(out) == before
+        elif what in ("import", "restore"):
+            shutil.rmtree(out)
+        step += 1
+    assert step > 3
+
+
+def _bytes(path: Path) -> list[bytes]:
+    return [file.read_bytes() for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
+
+
+def _full_at(turn: int, met: list[bool], patched: pytest.MonkeyPatch) -> None:
+    """The call of this number, of those that change the disk, fails."""
+    calls = iter(range(10**6))
+
+    def failing(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            if next(calls) == turn:
+                met.append(True)
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return real(*arguments, **options)
+
+        return call
+
+    for owner, name in ((os, "fsync"), (os, "write"), (Path, "mkdir"), (Path, "rename")):
+        patched.setattr(owner, name, failing(getattr(owner, name)))
+
+
 @pytest.mark.skipif(os.name == "nt", reason="nothing is swept there")
 def test_a_run_killed_between_the_two_steps_of_replacing_loses_nothing(notes: Collection, tmp_path: Path) -> None:
     out = tmp_path / "out"

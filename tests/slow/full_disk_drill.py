@@ -1,7 +1,7 @@
 """A child whose disk is full at one place after the other, in the middle of each kind of change.
 
 Two stand-ins for a full disk: files that may not grow beyond a limit (which SQLite meets too), and the k-th call of
-Python's own write, fsync or rename failing.
+Python's own write, fsync, link or rename failing.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,17 @@ from store_drill import ADAPTORS, record, text_of, vector_of
 from sememe.errors import StoreError
 from sememe.store.contract import Store
 
-PARTS = ("put", "delete", "compact", "rebuild", "words")
+#: what is cut off, and the store that it is done to; the last two keep an index of the vectors from the first on
+PARTS = {
+    "put": "local",
+    "delete": "local",
+    "compact": "local",
+    "rebuild": "local",
+    "words": "local",
+    "convert": "local-codes",
+    "reindex": "local-codes",
+    "hnsw": "local-codes",
+}
 
 
 def fill(store: Store, numbers: range) -> None:
@@ -45,11 +56,19 @@ def change(part: str, store: Store, folder: Path) -> None:
             store.adopt(folder.parent / "beside")  # type: ignore[attr-defined]
         case "words":
             store.search(None, 1, words=["river"], mode="words")
+        case "convert":
+            store.convert("int8")  # type: ignore[attr-defined]
+        case "reindex":
+            store.reindex()  # type: ignore[attr-defined]
+        case "hnsw":
+            store.reindex("hnsw")  # type: ignore[attr-defined]
 
 
-def seen(store: Store) -> tuple[Any, ...]:
+def seen(store: Any) -> tuple[Any, ...]:
     ids = store.ids()
-    return ids, store.get(ids), store.vectors(ids).tolist(), dict(store.sources()), store.count()
+    (hits,) = store.search(np.ones((1, 4)), 1000)
+    kept = store.get(ids), store.vectors(ids).tolist(), dict(store.sources()), store.count()
+    return ids, kept, hits.ids, hits.scores, store.vector_type, store.index
 
 
 @contextmanager
@@ -76,7 +95,15 @@ def failing(turn: int, met: list[bool]) -> Iterator[None]:
 
         return call
 
-    places = [(os, "write"), (os, "fsync"), (Path, "replace"), (Path, "mkdir"), (os, "open")]
+    places = [
+        (os, "write"),
+        (os, "fsync"),
+        (os, "open"),
+        (os, "link"),
+        (Path, "replace"),
+        (Path, "rename"),
+        (Path, "mkdir"),
+    ]
     kept = [getattr(place, name) for place, name in places]
     for (place, name), real in zip(places, kept, strict=True):
         setattr(place, name, wrapped(real))
@@ -114,32 +141,39 @@ def one(adaptor: str, folder: Path, part: str, full: Any) -> str:
     return ended
 
 
-def main(adaptor: str, home: Path) -> None:
-    with ADAPTORS[adaptor](home / "pristine") as store:  # type: ignore[attr-defined]
+def at_every_place(part: str, home: Path, attempt: Callable[[Path, Any], str]) -> None:
+    """Try it with a disk that is full here, then there, each time in a copy of the folder ``pristine`` of ``home``;
+    print a line for each."""
+    met: list[bool] = []
+    turns: list[tuple[str, Any]] = [(f"limit {size}", limit(size)) for size in range(0, 400_000, 13_000)]
+    turns += [(f"call {turn}", failing(turn, met)) for turn in range(60)]
+    for number, (name, full) in enumerate(turns):
+        folder = home / f"{part}-{number}"
+        shutil.copytree(home / "pristine", folder)
+        met.clear()
+        try:
+            ended = attempt(folder, full)
+        except Exception as error:
+            ended = f"WRONG {type(error).__name__}: {error}"
+        print(json.dumps([part, name, ended]), flush=True)
+        shutil.rmtree(folder)
+        if name.startswith("call") and not met:
+            break
+
+
+def main(home: Path) -> None:
+    with ADAPTORS["local"](home / "pristine") as store:  # type: ignore[attr-defined]
         fill(store, range(500))
         fill(store, range(500, 700))
         store.search(None, 1, words=["river"], mode="words")
         fill(store, range(700, 720))
         store._wrote = False  # so that the words are left behind
-    with ADAPTORS[adaptor](home / "beside") as store:  # type: ignore[attr-defined]
+    with ADAPTORS["local"](home / "beside") as store:  # type: ignore[attr-defined]
         fill(store, range(2000, 2300))
-    for part in PARTS:
-        met: list[bool] = []
-        turns: list[tuple[str, Any]] = [(f"limit {size}", limit(size)) for size in range(0, 400_000, 13_000)]
-        turns += [(f"call {turn}", failing(turn, met)) for turn in range(40)]
-        for number, (name, full) in enumerate(turns):
-            folder = home / f"{part}-{number}"
-            shutil.copytree(home / "pristine", folder)
-            met.clear()
-            try:
-                ended = one(adaptor, folder, part, full)
-            except Exception as error:
-                ended = f"WRONG {type(error).__name__}: {error}"
-            print(json.dumps([part, name, ended]), flush=True)
-            shutil.rmtree(folder)
-            if name.startswith("call") and not met:
-                break
+    for part, adaptor in PARTS.items():
+        if part != "hnsw" or find_spec("faiss"):
+            at_every_place(part, home, lambda folder, full, a=adaptor, p=part: one(a, folder, p, full))  # type: ignore[misc]
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(Path(sys.argv[1]))

@@ -6,6 +6,7 @@ for the same target sweeps away what belongs to no living process.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import re
@@ -22,16 +23,37 @@ _TURN = itertools.count()
 
 
 @contextmanager
-def staged(target: Path, *, overwrite: bool = False, replaceable: Collection[str] = ()) -> Iterator[Path]:
+def staged(
+    target: Path, *, overwrite: bool = False, replaceable: Collection[str] = (), parents: bool = False
+) -> Iterator[Path]:
     """A fresh folder; what stands in it as ``whole`` when the block ends, a file or a folder, becomes ``target``.
 
     Args:
         overwrite: replace what is there: a file, or a folder of which every entry is in ``replaceable``.
+        parents: make the folder that it is to be in.
 
     Raises:
-        StoreError: there is something already, or no folder to put it in.
+        StoreError: there is something already, or no folder to put it in, or the disk is full.
     """
     target = target.absolute()
+    try:
+        with _made(target, overwrite, replaceable, parents) as desk:
+            yield desk
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise StoreError(
+            f"{target.name} was not made; everything is as it was before",
+            why=[
+                ("because", "the disk is full" if full else str(error.strerror or error)),
+                ("file", str(error.filename or target)),
+            ],
+        ) from error
+
+
+@contextmanager
+def _made(target: Path, overwrite: bool, replaceable: Collection[str], parents: bool) -> Iterator[Path]:
+    if parents:
+        target.parent.mkdir(parents=True, exist_ok=True)
     _sweep(target)
     _refuse(target, overwrite, replaceable)
     desk = target.with_name(f".{target.name}.{os.getpid()}-{next(_TURN)}.partial")
@@ -39,12 +61,19 @@ def staged(target: Path, *, overwrite: bool = False, replaceable: Collection[str
     try:
         yield desk
         _refuse(target, overwrite, replaceable)
-        if target.is_dir():
+        there = os.path.lexists(target)
+        if target.is_dir() or ((desk / "whole").is_dir() and there):
             target.rename(desk / "old")
-        elif (desk / "whole").is_dir() and target.exists():
-            target.unlink()
+        elif there:
+            with suppress(OSError):  # where the disk knows no links, what is replaced cannot come back
+                os.link(target, desk / "old", follow_symlinks=False)
         (desk / "whole").rename(target)
-        sync_folder(target.parent)
+        try:
+            sync_folder(target.parent)
+        except OSError:
+            if not there or os.path.lexists(desk / "old"):
+                target.rename(desk / "whole")
+            raise
     finally:
         _clear(desk, target)
 

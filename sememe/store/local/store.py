@@ -370,7 +370,8 @@ class LocalStore:
             with self._database.writing() as connection:
                 told.put_index(connection, kind.name)
             self._views.keeper.remove()
-            self.catch_up()
+            # Only this: the words are another matter, which could fail now that the kind is changed.
+            self._asked(lambda search: search.view.save(search.connection), None)
 
     def catch_up(self) -> None:
         """Bring the word index and that of the vectors up to date now, so that the next search need not."""
