@@ -23,14 +23,16 @@ import traceback
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from drill_servers import addresses
-from store_drill import ADAPTORS, DIM, WORDS, record, text_of, vector_of
+from store_drill import ADAPTORS, DIM, WORDS, record, text_of
 from vector_twins import kept_by
 
+from sememe.shapes import Vectors
 from sememe.store.contract import Store
 
 HERE = Path(__file__).parent
@@ -46,15 +48,24 @@ CALLS = {
     "repair": 1,
     "rebuild": 1,
     "migrate": 1,
+    "convert": 1,
+    "reindex": 1,
 }
+#: what vectors are converted to: of whole numbers up to 127 none of these loses anything
+TYPES = ("float32", "float16", "int8")
+#: indexes that are to be had here
+INDEXES = ("codes", "hnsw", "ivf") if find_spec("faiss") else ("codes",)
 
 
 @dataclass
 class Contents:
-    """What a store holds: the number that each id's text and vector are made of, and the sources that are complete."""
+    """What a store holds: the number that each id's text and vector are made of, the sources that are complete, and how
+    it keeps its vectors and finds them; None where it has no choice."""
 
     numbers: dict[str, int] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
+    vectors: str | None = None
+    index: str | None = None
 
     def after(self, call: dict[str, Any] | None) -> Contents:
         """The contents once ``call`` is done."""
@@ -62,13 +73,20 @@ class Contents:
             return self
         numbers, sources = dict(self.numbers), dict(self.sources)
         if call["verb"] == "rebuild":
-            return Contents(dict(call["rows"]), {})
+            return Contents(dict(call["rows"]), {}, self.vectors, self.index)
         for id in call.get("drop", []):
             numbers.pop(id, None)
         for source in call.get("forget", []):
             sources.pop(source, None)
             numbers = {id: n for id, n in numbers.items() if source_of(n) != source}
-        return Contents(numbers | call.get("rows", {}), sources | call.get("stamp", {}))
+        vectors, index = call.get("vectors", self.vectors), call.get("index", self.index)
+        return Contents(numbers | call.get("rows", {}), sources | call.get("stamp", {}), vectors, index)
+
+
+def whole_vector(number: int) -> Vectors:
+    """A vector that tells its number in whole numbers up to 127, the first of them 127."""
+    rest = np.random.default_rng(number).integers(-127, 128, DIM - 1)
+    return np.array([127, *rest], np.float32)
 
 
 def source_of(number: int) -> str:
@@ -81,6 +99,8 @@ def calls_of(store: Store) -> dict[str, int]:
         "words": "words" in store.capabilities,
         "rebuild": hasattr(store, "adopt"),
         "migrate": hasattr(store, "adopt"),
+        "convert": getattr(store, "vector_type", None) in TYPES,
+        "reindex": hasattr(store, "reindex"),
     }
     return {verb: often for verb, often in CALLS.items() if known.get(verb, True)}
 
@@ -100,6 +120,10 @@ def next_call(chance: random.Random, first: int, calls: dict[str, int], goal: st
         call["drop"] = [f"i{id}" for id in chance.sample(range(150), chance.choice([1, 10, 100]))]
     if verb == "forget":
         call["forget"] = [source_of(chance.randrange(7))]
+    if verb == "convert":
+        call["vectors"] = chance.choice(TYPES)
+    if verb == "reindex":
+        call["index"] = chance.choice(INDEXES)
     return call
 
 
@@ -107,7 +131,7 @@ def do(call: dict[str, Any], store: Store, adaptor: str, folder: Path) -> Store:
     """Do what ``next_call`` thought of."""
     rows: dict[str, int] = call.get("rows", {})
     kept = [record(text_of(n), source=source_of(n), number=n) for n in rows.values()]
-    vectors = np.stack([vector_of(n) for n in rows.values()]) if rows else np.empty((0, DIM), np.float32)
+    vectors = np.stack([whole_vector(n) for n in rows.values()]) if rows else np.empty((0, DIM), np.float32)
     match call["verb"]:
         case "put":
             store.put(list(rows), vectors, kept, drop=call["drop"], sources=call["stamp"])
@@ -117,6 +141,10 @@ def do(call: dict[str, Any], store: Store, adaptor: str, folder: Path) -> Store:
             store.compact()
         case "repair":
             store.repair()
+        case "convert":
+            store.convert(call["vectors"])  # type: ignore[attr-defined]
+        case "reindex":
+            store.reindex(call["index"])  # type: ignore[attr-defined]
         case "words":
             store.search(None, 3, words=["river"], mode="words")
         case "reopen":
@@ -129,9 +157,27 @@ def do(call: dict[str, Any], store: Store, adaptor: str, folder: Path) -> Store:
         case "rebuild":
             beside = folder.with_name(f"{folder.name}-beside-{min(rows.values())}")
             with ADAPTORS[adaptor](beside) as fresh:  # type: ignore[attr-defined]
+                _alike(fresh, store)
                 fresh.put(list(rows), vectors, kept)
             store.adopt(beside)  # type: ignore[attr-defined]
     return store
+
+
+def _alike(fresh: Any, store: Any) -> None:
+    """A rebuild keeps how vectors are kept and found."""
+    if fresh.vector_type != store.vector_type:
+        fresh.convert(store.vector_type)
+    if fresh.index != store.index:
+        fresh.reindex(store.index)
+
+
+def _ways(store: Any) -> dict[str, str | None]:
+    """How a store keeps its vectors and finds them, as far as that can be changed."""
+    verbs = calls_of(store)
+    return {
+        "vectors": store.vector_type if "convert" in verbs else None,
+        "index": store.index if "reindex" in verbs else None,
+    }
 
 
 def migrate(store: Any) -> None:
@@ -164,6 +210,10 @@ def nursery(adaptor: str, folder: Path) -> None:
     import sememe.store.local.store
 
     assert tantivy and sememe
+    if len(INDEXES) > 1:
+        import faiss
+
+        assert faiss
     if adaptor == "milvus":
         import pymilvus
 
@@ -201,9 +251,9 @@ def survive(adaptor: str, folder: Path, *, kills: int, seed: int, longest: float
     """
     chance = random.Random(seed)
     done = Kills()
-    contents, first = Contents(), 0
     with ADAPTORS[adaptor](folder) as store:  # type: ignore[attr-defined]
         goals = itertools.cycle(calls_of(store))
+        contents, first = Contents(**_ways(store)), 0
     with _started(adaptor, folder) as house:
         assert house.stdin is not None
         assert house.stdout is not None
@@ -251,18 +301,26 @@ def _looked_at(adaptor: str, folder: Path, before: Contents, pending: dict[str, 
         ids = store.ids()
         kept = store.get(ids)
         numbers = {id: int(str(one.meta["number"])) for id, one in zip(ids, kept, strict=True) if one}
-        there = Contents(numbers, dict(store.sources()))
+        there = Contents(numbers, dict(store.sources()), **_ways(store))
         assert there in (before, before.after(pending)), (when, pending)
         assert store.count() == len(ids)
         for id, one, vector in zip(ids, kept, store.vectors(ids), strict=True):
             assert one == record(text_of(numbers[id]), source=source_of(numbers[id]), number=numbers[id]), when
-            assert vector.tolist() == kept_by(adaptor, vector_of(numbers[id])).tolist(), when
+            assert vector.tolist() == kept_by(adaptor, whole_vector(numbers[id])).tolist(), when
         if "words" in store.capabilities:
             word = WORDS[len(ids) % len(WORDS)]
             (hits,) = store.search(None, 1000, words=[word], mode="words")
             assert set(hits.ids) == {id for id, n in numbers.items() if word in text_of(n).split()}, when
         (hits,) = store.search(np.ones((1, DIM), np.float32), 1000, mode="dense")
         assert set(hits.ids) == set(ids), when
+        if numbers:
+            middle = sorted(numbers.values())[len(numbers) // 2]
+            above = {id for id, n in numbers.items() if n >= middle}
+            where = {"number": {">=": middle}}
+            (hits,) = store.search(np.ones((1, DIM), np.float32), 1000, where=where)
+            assert (set(hits.ids), store.count(where)) == (above, len(above)), when
+            by_source = dict(store.facets("source", limit=None).counts)
+            assert by_source == Counter(map(source_of, numbers.values())), when
         return there
     finally:
         store.close()

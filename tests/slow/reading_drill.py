@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from kill_drill import CALLS, do, next_call, source_of
+from kill_drill import CALLS, do, next_call, source_of, whole_vector
 from store_drill import ADAPTORS, WORDS, text_of, vector_of
 
 from sememe.store.contract import Store
@@ -46,8 +46,8 @@ def read(store: Store, chance: random.Random, end: float) -> dict[str, int]:
             assert hit.text == text_of(version)
             assert hit.place.source == source_of(version)
             if "cosine" in hit.scores:
-                right = vector_of(version).astype(np.float64) @ query
-                right /= np.linalg.norm(vector_of(version)) * np.linalg.norm(query.astype(np.float64))
+                right = whole_vector(version).astype(np.float64) @ query
+                right /= np.linalg.norm(whole_vector(version)) * np.linalg.norm(query.astype(np.float64))
                 assert abs(hit.scores["cosine"] - right) < 1e-5
             if mode == "words":
                 assert word in hit.text.split()

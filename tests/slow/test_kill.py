@@ -11,11 +11,13 @@ from kill_drill import CALLS, survive
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9 here")]
 
 
-@pytest.mark.parametrize(("kills", "longest"), [(150, 0.05), (150, 0.5)])
+@pytest.mark.parametrize(
+    ("adaptor", "kills", "longest"), [("local", 150, 0.05), ("local", 150, 0.5), ("local-codes", 150, 0.05)]
+)
 def test_nothing_acknowledged_is_lost(
-    kills: int, longest: float, tmp_path: Path, seed: int, capsys: pytest.CaptureFixture[str]
+    adaptor: str, kills: int, longest: float, tmp_path: Path, seed: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = survive("local", tmp_path / "store", kills=kills, seed=seed, longest=longest)
+    done = survive(adaptor, tmp_path / "store", kills=kills, seed=seed, longest=longest)
     with capsys.disabled():
         print("cut off:", dict(done.landed))
     assert sum(done.goals.values()) == kills
