@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +102,7 @@ def test_an_unknown_encoder_is_not_asked_by_meaning(desk: Path, run: Run) -> Non
     ran = run("search", "zebra", "-c", "animals")
     assert (ran.code, ran.out) == (2, "")
     assert "nobody said which encoder the vectors of animals come from" in ran.err
-    assert '→ search by words:  sememe search "…" -c animals --mode words' in ran.err
+    assert re.search(r'→ search by words: +sememe search "…" -c animals --mode words\n', ran.err)
 
 
 def test_overwrite_replaces(desk: Path, run: Run) -> None:
