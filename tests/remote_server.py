@@ -2,7 +2,8 @@
 
 Each checks what it is asked strictly (method, path, headers, every key of the body and its type) and answers with
 vectors that depend on the text, the role and the width alone. A script of mishaps is played first, one for each
-request. Nothing here waits for a clock: what hangs, hangs until an event is set.
+request; ``by_text`` has one for every request that holds the text. Nothing here waits for a clock: what hangs, hangs
+until an event is set.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class RemoteServer:
     key: str = KEY
     shuffled: bool = True
     script: deque[Mishap] = field(default_factory=deque)
+    by_text: dict[str, Mishap] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
@@ -313,6 +315,8 @@ def _handler(server: RemoteServer) -> type[BaseHTTPRequestHandler]:
             with server.turn:
                 server.asked.append(asked)
                 mishap = server.script.popleft() if server.script else Mishap()
+                for text in set(texts_of(asked)) & set(server.by_text):
+                    mishap = server.by_text[text]
             if mishap.hang is not None:
                 mishap.hang.wait(120)
                 self.close_connection = True

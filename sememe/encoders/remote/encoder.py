@@ -86,9 +86,9 @@ class RemoteEncoder:
 
     @property
     def dim(self) -> int:
-        """The width; of a model that is in no table it is asked once, with the text "width"."""
+        """The width; of a model that is in no table the first answer tells, else one to the text "width"."""
         if not self._width:
-            self._width = self._ask([_Piece("width", 1, 0, 1.0, True)], "document", threading.Event()).shape[1]
+            self._ask([_Piece("width", 1, 0, 1.0, True)], "document", threading.Event())
         return self._width
 
     @property
@@ -264,7 +264,8 @@ class RemoteEncoder:
         reason = ""
         try:
             vectors = together(provider.parse(answer), len(batch))
-            if self._width and vectors.shape[1] != self._width:
+            self._width = self._width or vectors.shape[1]
+            if vectors.shape[1] != self._width:
                 reason = f"the vectors have {vectors.shape[1]} numbers, not {self._width}"
         except ValueError as error:
             reason = str(error)

@@ -2,10 +2,10 @@
 
 It is a real `Tokenizer`, so that texts are cut into chunks and windows with it as with any other, but its tokens are
 counted by a rule and not by a vocabulary: up to three letters of a to z are one token, a single space between words is
-none, any other character is as many as its UTF-8 has bytes, less one, and at least one. Measured against two tokenizers
-of OpenAI (docs/decisions/2026-11-22-hosted.md) that is 1.4 to 1.8 times what English prose and code have, and at worst
-0.77 times, on languages that those tokenizers spell in small pieces; so limits are held at `MARGIN` of what a provider
-says.
+none and up to sixteen in a row are one, any other character is as many as its UTF-8 has bytes, less one, and at least
+one. Measured against two tokenizers of OpenAI (docs/decisions/2026-11-22-hosted.md) that is 1.4 to 1.8 times what
+English prose and code have, and at worst 0.77 times, on languages that those tokenizers spell in small pieces; so
+limits are held at `MARGIN` of what a provider says.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sememe.tokens.tokenizer import Tokenizer
 #: the share of a published limit that is used
 MARGIN = 0.75
 SAID = "estimated, rather too high: up to three letters a token"
-_PIECES = r"[A-Z][a-z]{1,2}|[a-z]{1,3}|[A-Z]{1,2}|[^A-Za-z ]| +(?= )"
+_PIECES = r"[A-Z][a-z]{1,2}|[a-z]{1,3}|[A-Z]{1,2}|[^A-Za-z ]| {2,16}"
 #: characters of three and four bytes, and by what they are counted
 _LONG = ((r"[\x{800}-\x{FFFF}]", "¤¤"), (r"[\x{10000}-\x{10FFFF}]", "¤¤¤"))
 

@@ -115,10 +115,15 @@ def region() -> str:
     return "us-east-1"
 
 
-def scrubbed(text: str, provider: Provider) -> str:
-    """What a server said, on one line, of a sensible length, and without any key that the environment holds."""
+def hidden(answer: bytes, provider: Provider) -> bytes:
+    """An answer in which stars stand for any key that it repeats."""
     for name in (provider.key_variable, *SECRETS):
         if secret := os.environ.get(name, "").strip():
-            text = text.replace(secret, "***")
-    text = " ".join(text.split())
+            answer = answer.replace(secret.encode(), b"***")
+    return answer
+
+
+def scrubbed(text: str, provider: Provider) -> str:
+    """What a server or a library said, on one line, of a sensible length, and without a key."""
+    text = " ".join(hidden(text.encode("utf-8", "replace"), provider).decode("utf-8", "replace").split())
     return text if len(text) <= 300 else text[:299] + "…"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from sememe.encoders.remote.keys import Place, authorizing, scrubbed
+from sememe.encoders.remote.keys import Place, authorizing, hidden, scrubbed
 from sememe.encoders.remote.naming import is_here
 from sememe.encoders.remote.provider import Provider
 from sememe.errors import ServiceError
@@ -152,7 +152,7 @@ class Service:
                     if self.clock.ticks() - began > self.waits.whole:
                         return _Heard(0, b"", "", f"its answer took more than {self.waits.whole:g} s")
                 retry = response.headers.get("retry-after", "")
-                return _Heard(response.status_code, b"".join(parts), retry)
+                return _Heard(response.status_code, hidden(b"".join(parts), self.provider), retry)
         except (httpx2.TransportError, httpx2.InvalidURL, httpx2.DecodingError) as error:
             broken = f"{type(error).__name__}: {error}"
         return _Heard(0, b"", "", scrubbed(broken, self.provider))
