@@ -201,7 +201,7 @@ def _toml(value: object) -> str:
 
 def unknown_environment() -> list[str]:
     """Variables that begin with ``SEMEME_`` and mean nothing to sememe, most likely misspelt."""
-    known = {key.env for key in KEYS} | {"SEMEME_DEBUG"}
+    known = {key.env for key in KEYS} | {"SEMEME_DEBUG", "SEMEME_SERVER_TOKEN"}
     return sorted(name for name in os.environ if name.startswith("SEMEME_") and name not in known)
 
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "similar": "Find the neighbours of items by their vectors.",
     "embed": "Turn texts into vectors.",
     "collections": "What is kept, and care for it: list, info, verify, convert, reindex, migrate, export, backup …",
+    "serve": "Serve encoders, rerankers and collections over HTTP.",
     "models": "Encoders on disk: list, info, pull, add, rm, verify.",
     "config": "Settings, and where each value came from: list, get, set, path.",
     "doctor": "What is installed, what is on disk, and whether it works.",
