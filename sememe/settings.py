@@ -23,7 +23,7 @@ from typing import Any
 from sememe.errors import DataError, UsageError
 
 BUILT_IN = "built in"
-PRECISIONS = ("auto", "f32", "bf16")
+PRECISIONS = ("auto", "f32", "bf16", "int8")
 MODES = ("hybrid", "dense", "words")
 VECTORS = ("float32", "float16", "int8", "binary")
 INDEXES = ("codes", "hnsw", "ivf")
@@ -330,7 +330,7 @@ KEYS: tuple[Key, ...] = (
     Key("home", _user_data, _folder, "a folder", "where models and collections are kept"),
     Key("offline", False, _yes_or_no, "true or false", "never use the network"),
     Key("threads", 0, _whole(0), "a whole number, 0 for all cores", "processor threads for encoding"),
-    Key("precision", "auto", _one_of(PRECISIONS), "one of: auto, f32, bf16", "arithmetic of the encoder"),
+    Key("precision", "auto", _one_of(PRECISIONS), f"one of: {', '.join(PRECISIONS)}", "arithmetic of the encoder"),
     Key("chunk.size", 256, _whole(8), "a whole number of tokens, at least 8", "tokens in a chunk"),
     Key("chunk.overlap", 32, _whole(0), "a whole number of tokens, 0 or more", "tokens that two neighbours share"),
     Key("vectors", "float32", _one_of(VECTORS), "one of: " + ", ".join(VECTORS), "how new collections keep vectors"),

@@ -90,6 +90,23 @@ class Binding:
         """The numbers that the encoder's vectors are cut to; 0 where they are not."""
         return self.dim if "cut" in (self.recipe or {}) else 0
 
+    def precision(self, name: str, asked: str, origin: str) -> str:
+        """What the encoder runs in: what is set, but int8 if and only if the vectors were made in it.
+
+        Raises:
+            UsageError: somebody asked otherwise, just now.
+        """
+        made = "int8" if (self.recipe or {}).get("precision") == "int8" else "auto"
+        if (asked == "int8") == (made == "int8"):
+            return asked
+        if origin == "flag":
+            raise UsageError(
+                f"the vectors of {name} were {'made' if made == 'int8' else 'not made'} with weights in int8",
+                why=[("you asked", asked)],
+                do=[("encode everything anew", f"sememe index PATH … -c {name} --rebuild --precision {asked}")],
+            )
+        return made
+
     def check_dims(self, name: str, asked: int) -> None:
         """Refuse another cut, once it was asked for."""
         if asked not in (self.dim, self.cut):

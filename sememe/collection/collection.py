@@ -182,9 +182,10 @@ class Collection(Searching, Moving):
             return self.asked
         from sememe.encoders.load import load_encoder
 
+        precision, origin = self.settings.precision, self.settings.origins.get("precision", "")
         return load_encoder(
             self.asked or (binding.encoder if binding else self.settings.model),
-            precision=self.settings.precision,
+            precision=binding.precision(self.name, precision, origin) if binding else precision,
             threads=self.settings.threads,
             home=self.settings.home,
             offline=self.settings.offline,

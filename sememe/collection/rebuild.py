@@ -60,9 +60,12 @@ def rebuild(
 
 
 def _own(old: Collection, binding: Binding, progress: Progress | None) -> Encoder:
-    # Cut as it was, unless another cut is asked for.
-    flagged = old.settings.origins.get("dims") == "flag"
-    now = old.settings if flagged else replace(old.settings, dims=binding.cut)
+    # Cut and rounded as it was, unless something else is asked for.
+    now, asked = old.settings, old.settings.origins
+    if asked.get("dims") != "flag":
+        now = replace(now, dims=binding.cut)
+    if asked.get("precision") != "flag":
+        now = replace(now, precision=binding.precision(old.name, now.precision, ""))
     return type(old)(old.folder, encoder=binding.encoder, settings=now).encoder(progress, bound=False)
 
 

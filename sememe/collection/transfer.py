@@ -192,7 +192,9 @@ def _bound(
         binding = _read(found.manifest, found.name)
         if encoder is not None:
             binding.check_known(found.name)
-            binding.check(_loaded(encoder, replace(now, dims=binding.cut), progress), found.name)
+            precision = binding.precision(found.name, now.precision, now.origins.get("precision", ""))
+            own = replace(now, dims=binding.cut, precision=precision)
+            binding.check(_loaded(encoder, own, progress), found.name)
         kept = {key: found.manifest[key] for key in ("created", "versions") if key in found.manifest}
         return binding, {**binding.manifest(), **kept}
     if encoder is None:

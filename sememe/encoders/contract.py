@@ -39,8 +39,8 @@ class Encoder(Protocol):
     def fingerprint(self) -> str:
         """Hex digest over weights, tokenizer and recipe.
 
-        It changes whenever a number could, but for the precision: that depends on the machine, stays within the
-        stated tolerance, and is told by `describe`.
+        It changes whenever a number could, but for f32 and bf16: which of them it is depends on the machine, stays
+        within the stated tolerance, and is told by `describe`. Weights rounded to int8 are other weights.
         """
 
     @property

@@ -45,7 +45,8 @@ def load_encoder(
     Args:
         name_or_path: a name of the catalogue, an added name, or a folder; None takes the set one. What is None below
             comes from the settings too.
-        precision: ``auto`` (bf16 where the processor has it), ``f32`` or ``bf16``.
+        precision: ``auto`` (bf16 where the processor has it, else f32), ``f32``, ``bf16``, or ``int8``: weights in
+            eight bits, which is another encoder with a fingerprint of its own.
         threads: how many processor cores work; 0 is all.
         dims: cut the vectors to so many numbers and make them unit length again; 0 is all (`sememe.encoders.cut`).
         progress: where a fetch is shown; None draws it on stderr.

@@ -12,16 +12,19 @@ from typing import Any
 import numpy as np
 
 from sememe.ops.contract import Inputs
+from sememe.ops.rounding import restored
 
 #: Any, not an array type: NumPy types most arithmetic as Any, and every line here is arithmetic
 Array = Any
 
 
 class NumpyOps:
-    """An `Ops` whose tensors are arrays. ``wanted`` names the taps to keep; they are found in ``taps``."""
+    """An `Ops` whose tensors are arrays. ``wanted`` names the taps to keep; they are found in ``taps``. With ``int8``
+    the matrices of `linear` are what eight bits leave of them."""
 
-    def __init__(self, wanted: Container[str] = ()) -> None:
+    def __init__(self, wanted: Container[str] = (), *, int8: bool = False) -> None:
         self.wanted = wanted
+        self.int8 = int8
         self.taps: dict[str, Array] = {}
 
     def constant(self, array: Array) -> Array:
@@ -50,7 +53,7 @@ class NumpyOps:
         return x.transpose(axes)
 
     def linear(self, x: Array, weight: Array, bias: Array | None = None) -> Array:
-        y = x @ weight.T
+        y = x @ (restored(weight) if self.int8 else weight).T
         return y if bias is None else y + bias
 
     def matmul(self, x: Array, y: Array) -> Array:
@@ -145,10 +148,10 @@ class NumpyOps:
 
 
 def run(
-    network: Callable[[NumpyOps, Inputs], Array], inputs: Inputs, wanted: Container[str] = ()
+    network: Callable[[NumpyOps, Inputs], Array], inputs: Inputs, wanted: Container[str] = (), *, int8: bool = False
 ) -> tuple[Array, dict[str, Array]]:
     """The result of ``network`` on ``inputs`` (arrays), and the taps that were asked for."""
-    ops = NumpyOps(wanted)
+    ops = NumpyOps(wanted, int8=int8)
     result = network(ops, inputs)
     return result, ops.taps
 

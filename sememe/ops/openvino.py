@@ -17,13 +17,17 @@ import numpy.typing as npt
 
 from sememe.errors import UsageError
 from sememe.ops.contract import Inputs
+from sememe.ops.rounding import rounded
 
 if TYPE_CHECKING:
     import openvino
     from openvino import Node
 
 Array = npt.NDArray[Any]
-PRECISIONS = ("auto", "f32", "bf16")
+#: ``auto`` never means int8, which rounds the weights themselves
+PRECISIONS = ("auto", "f32", "bf16", "int8")
+#: docs/decisions/2026-11-22-int8.md
+INT8_GROUP = 32
 
 
 @functools.cache
@@ -52,7 +56,7 @@ def has_bf16() -> bool:
 
 
 def choose_precision(asked: str) -> str:
-    """``f32`` or ``bf16``: what ``asked`` means on this processor.
+    """``f32``, ``bf16`` or ``int8``: what ``asked`` means on this processor.
 
     Raises:
         UsageError: an unknown name, or bf16 where the processor has none (nothing else is taken quietly).
@@ -71,11 +75,13 @@ def choose_precision(asked: str) -> str:
 
 
 class OpenvinoOps:
-    """An `Ops` whose tensors are graph nodes. ``wanted`` names the taps that become results of the graph."""
+    """An `Ops` whose tensors are graph nodes. ``wanted`` names the taps that become results of the graph; with
+    ``int8`` the matrices of `linear` are kept in eight bits."""
 
-    def __init__(self, wanted: Collection[str] = ()) -> None:
+    def __init__(self, wanted: Collection[str] = (), *, int8: bool = False) -> None:
         self.op = library().opset15
         self.wanted = frozenset(wanted)
+        self.int8 = int8
         self.taps: dict[str, Node] = {}
 
     def constant(self, array: Array) -> Node:
@@ -121,8 +127,15 @@ class OpenvinoOps:
         return self.op.transpose(x, self.numbers(*axes))
 
     def linear(self, x: Node, weight: Array, bias: Array | None = None) -> Node:
-        y = self.op.matmul(x, self.constant(weight), False, True)
+        y = self.op.matmul(x, self._matrix(weight), False, True)
         return y if bias is None else self.op.add(y, self.constant(bias))
+
+    def _matrix(self, weight: Array) -> Node:
+        if not self.int8:
+            return self.constant(weight)
+        # The processor's kernels know this pattern: they read eight bits a number and widen them on the way in.
+        whole, factors = rounded(weight)
+        return self.op.multiply(self.op.convert(self.constant(whole), "f32"), self.constant(factors))
 
     def matmul(self, x: Node, y: Node) -> Node:
         return self.op.matmul(x, y, False, False)
@@ -259,7 +272,7 @@ def compile_network(
     """Build the graph of ``network`` and compile it.
 
     Args:
-        precision: ``f32`` or ``bf16`` (see `choose_precision`).
+        precision: ``f32``, ``bf16`` or ``int8`` (see `choose_precision`): matrices in int8, the rest in f32.
         streams: how many requests run side by side, each on one thread.
         types: whether the graph takes token types as a fourth input.
         wanted: names of the taps that become further results.
@@ -271,14 +284,17 @@ def compile_network(
     names = ["ids", "mask", "pool", *(["types"] if types else [])]
     kinds = {"ids": np.int32, "mask": np.float32, "pool": np.float32, "types": np.int32}
     parameters = [op.parameter([-1, -1], dtype=kinds[name], name=name) for name in names]
-    ops = OpenvinoOps(wanted)
+    ops = OpenvinoOps(wanted, int8=precision == "int8")
     result = network(ops, Inputs(*parameters))
     missing = [name for name in wanted if name not in ops.taps]
     if missing:
         raise UsageError(f"the network has no tap {', '.join(missing)}")
     graph = ov.Model([result, *(ops.taps[name] for name in wanted)], parameters, "network")
     options = {
-        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_PRECISION_HINT": "f32" if precision == "int8" else precision,
+        # Beside int8 weights the other factor of a product is rounded too, in groups of so many numbers, where the
+        # processor multiplies eight bits in hardware. Larger groups are faster and lose more.
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": INT8_GROUP if precision == "int8" else 0,
         "NUM_STREAMS": streams,
         "INFERENCE_NUM_THREADS": streams,
         "ENABLE_CPU_PINNING": False,

@@ -10,13 +10,15 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from sememe.encoders.cache_file import VectorCache
+from sememe.encoders.cached import CachedEncoder
 from sememe.encoders.contract import LongItemWarning
 from sememe.encoders.load import load_encoder
 from sememe.errors import DataError, UsageError
@@ -25,7 +27,7 @@ from tests import remote_server, tiny_bert
 
 ON_LONG = ("error", "warn", "cut", "mean")
 #: how far one item's vector may move with its company, by precision, relative to its length (greatest and mean)
-COMPANY = {"f32": (1e-5, 1e-5), "bf16": (0.01, 0.001)}
+COMPANY = {"f32": (1e-5, 1e-5), "bf16": (0.01, 0.001), "int8": (1e-5, 1e-5)}
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,13 @@ def _remote(name: str, *, dims: int = 0, roles: bool = False, prompts: Mapping[s
         return load_encoder(f"{name}?tokens=48", home=folder, offline=True, dims=dims)
 
     return Case(open_, True, prompts or {}, roles=roles, service=name.partition(":")[0])
+
+
+def _remembered(case: Case) -> Case:
+    def open_(folder: Path) -> Any:
+        return CachedEncoder(case.open(folder), VectorCache(folder / "vectors.sqlite", limit=200_000))
+
+    return replace(case, open=open_)
 
 
 PROMPTS = {"query": "the question: ", "document": "bread: "}
@@ -89,9 +98,14 @@ CASES = {
     "mistral": _remote("mistral:little"),
     "ollama": _remote("ollama:nomic-embed-text", prompts={"query": "search_query: ", "document": "search_document: "}),
     "tei": _remote("tei:little"),
+    "remembered": _remembered(_tiny()),
+    "remembered, prompts that do not count": _remembered(_tiny(prompts=PROMPTS, include_prompt=False)),
+    "remembered, hosted": _remembered(_remote("cohere:embed-v4.0", dims=256, roles=True)),
     "bf16": _tiny(precision="bf16"),
     "bf16, max, length kept": _tiny(precision="bf16", pooling="max", normalize=False),
     "bf16, prompts that do not count": _tiny(precision="bf16", prompts=PROMPTS, include_prompt=False),
+    "int8": _tiny(precision="int8"),
+    "int8, max, length kept": _tiny(precision="int8", pooling="max", normalize=False),
 }
 
 
@@ -142,6 +156,7 @@ def held(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     with remote_server.serving() as server, pytest.MonkeyPatch.context() as patch:
         for name, value in remote_server.environment(server, case.service or "openai").items():
             patch.setenv(name, value)
+        patch.setenv("SEMEME_CACHE_MODE", "off")
         encoder = case.open(tmp_path_factory.mktemp("encoder"))
         yield Held(encoder, case)
         encoder.close()

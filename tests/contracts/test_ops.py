@@ -258,20 +258,22 @@ def _inputs(case: Case, b: int, n: int, *, spread: float = 1.0) -> list[Any]:
     return arrays
 
 
-def _graph(case: Case, precision: str, wanted: Sequence[str] = ()) -> Callable[..., list[Any]]:
+def _graph(case: Case, precision: str, wanted: Sequence[str] = (), *, int8: bool = False) -> Callable[..., list[Any]]:
     """The case as one compiled graph of OpenVINO, for any b and n."""
     ov = engine.library()
     parameters = []
     for at, shape in enumerate(case.shapes):
         kind = np.int32 if case.kinds and case.kinds[at] == "ids" else np.float32
         parameters.append(ov.opset15.parameter([-1 if isinstance(s, str) else s for s in shape], dtype=kind))
-    ops = engine.OpenvinoOps(wanted)
+    ops = engine.OpenvinoOps(wanted, int8=int8)
     result = case.build(ops, *parameters)
     # A result that is a parameter itself would be no graph at all.
     one = ov.opset15.constant(np.float32(1))
     results = [ov.opset15.multiply(node, one) for node in (result, *(ops.taps[name] for name in wanted))]
     compiled = engine.core().compile_model(
-        ov.Model(results, parameters, "case"), "CPU", {"INFERENCE_PRECISION_HINT": precision}
+        ov.Model(results, parameters, "case"),
+        "CPU",
+        {"INFERENCE_PRECISION_HINT": precision, "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0},
     )
     request = compiled.create_infer_request()
 
@@ -332,6 +334,16 @@ def test_openvino_in_bf16(case: Case) -> None:
     for b, n in SIZES:
         arrays = _inputs(case, b, n)
         assert _off(graph(*arrays)[0], case.build(NumpyOps(), *arrays)) <= BF16, (b, n)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.op == "linear"], ids=str)
+def test_int8_rounds_the_matrix_and_nothing_else(case: Case) -> None:
+    graph = _graph(case, "f32", int8=True)
+    for b, n in SIZES:
+        arrays = _inputs(case, b, n)
+        twin, exact = (case.build(NumpyOps(int8=int8), *arrays) for int8 in (True, False))
+        assert _off(graph(*arrays)[0], twin) <= F32, (b, n)
+        assert 1e-4 < _off(twin, exact) < 0.05, (b, n)
 
 
 @pytest.mark.parametrize("op", ["gelu", "gelu_tanh", "silu", "tanh", "relu"])

@@ -13,6 +13,7 @@ import pytest
 
 from sememe.encoders import transformer
 from sememe.encoders.load import load_encoder
+from sememe.encoders.threads import Line
 from sememe.errors import DataError
 from sememe.ops.contract import Inputs
 from sememe.ops.numpy import run
@@ -144,9 +145,9 @@ def test_an_item_is_named_by_its_place_in_the_whole_input(tmp_path: Path, monkey
 def _gated(encoder: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, list[Any]]:
     """Batches that wait for an event, and what becomes of them."""
     gate, submitted = threading.Event(), []
-    run_, submit = encoder._run, encoder._submit
+    run_, submit = encoder._run, Line.submit
     monkeypatch.setattr(encoder, "_run", lambda inputs: run_(inputs) if gate.wait(30) else None)
-    monkeypatch.setattr(encoder, "_submit", lambda *a, **k: submitted.append(submit(*a, **k)) or submitted[-1])
+    monkeypatch.setattr(Line, "submit", lambda *given: submitted.append(submit(*given)) or submitted[-1])
     return gate, submitted
 
 

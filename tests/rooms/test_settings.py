@@ -84,7 +84,7 @@ def test_a_misspelt_key_names_file_line_and_neighbour(folder: Path) -> None:
         ("threads", "many", "a whole number, 0 for all cores"),
         ("threads", "-1", "a whole number, 0 for all cores"),
         ("offline", "perhaps", "true or false"),
-        ("precision", "f16", "one of: auto, f32, bf16"),
+        ("precision", "f16", "one of: auto, f32, bf16, int8"),
         ("search.mode", "fuzzy", "one of: hybrid, dense, words"),
         ("search.k", "0", "a whole number, at least 1"),
         ("chunk.size", "1.5", "a whole number of tokens, at least 8"),
