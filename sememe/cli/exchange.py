@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,6 +13,7 @@ from sememe.cli.output import printable
 from sememe.cli.session import Session
 from sememe.cli.sources import collection_folder
 from sememe.cli.talk import counted, duration
+from sememe.errors import UsageError
 from sememe.progress import amount
 
 
@@ -46,19 +48,32 @@ def export(session: Session, name: str, to: str, out: str, packed: bool, overwri
 @click.option(
     "--meta", multiple=True, metavar="COL", help="Of exports of others: keep this column (all, if not given)."
 )
+@click.option(
+    "--existing",
+    type=click.Choice(["refuse", "keep", "replace"]),
+    help="Put it into the collection that is there; what becomes of ids that it has for something else.",
+)
+@click.option("--encode", is_flag=True, help="With --existing: make new vectors of its texts, and leave its own alone.")
 @options.common
 def import_(
     session: Session, path: str, name: str, encoder: str | None, text: str | None, id_: str | None,
-    vector: str | None, meta: tuple[str, ...],
+    vector: str | None, meta: tuple[str, ...], existing: str | None, encode: bool,
 ) -> None:  # fmt: skip
     """Make a collection of an export: ours, or of Chroma, Qdrant or LanceDB.
 
-    Ours say which encoder their vectors come from; for those of others it has to be said with -m. NAME must be new.
+    Ours say which encoder their vectors come from; for those of others it has to be said with -m. NAME must be new,
+    unless --existing says that it may be there.
     """
+    from sememe.collection.binding import folder_of, is_collection
     from sememe.collection.transfer import import_collection
     from sememe.store.exchange.foreign import Columns
 
     columns = Columns(text=text, id=id_, vector=vector, meta=meta or None)
+    if existing and is_collection(folder_of(name, session.settings.collections_dir)):
+        _join(session, path, name, existing=existing, encode=encode, encoder=encoder, columns=columns)
+        return
+    if encode:
+        raise UsageError("--encode is for a collection that is there", do=[("say so", "--existing refuse --encode")])
     began = time.perf_counter()
     done = import_collection(
         path, name, encoder=encoder, columns=columns, settings=session.settings, progress=session.talk.progress()
@@ -71,6 +86,26 @@ def import_(
             f"✔ {collection.name}: {counted(done.chunks, 'chunk')} from {done.kind}, {bound.dim} dims by "
             f"{printable(bound.encoder)}; {duration(time.perf_counter() - began)}"
         )
+
+
+def _join(session: Session, path: str, name: str, **how: Any) -> None:
+    from sememe.collection.joining import import_into
+
+    began = time.perf_counter()
+    with session.collection(name) as collection:
+        done = import_into(path, collection, progress=session.talk.progress(), **how)
+        for note in done.notes:
+            session.talk.say(printable(note))
+        parts = [(done.added, "added"), (done.replaced, "replaced"), (done.kept, "left as they were here")]
+        parts += [(done.same, "here already"), (done.encoded, "encoded")]
+        said = ", ".join(amount(number, what) for number, what in parts if number)
+        session.talk.say(
+            f"✔ {collection.name}: {counted(done.rows, 'chunk')} from {done.kind}{': ' if said else ''}{said}; "
+            f"{duration(time.perf_counter() - began)}"
+        )
+        if done.colliding:
+            rest = " …" if len(done.colliding) < done.replaced + done.kept else ""
+            session.talk.say(f"  ids that were here: {printable(', '.join(done.colliding))}{rest}")
 
 
 @click.command("backup")

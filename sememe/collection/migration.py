@@ -20,7 +20,7 @@ from sememe.store.vector_type import find
 
 if TYPE_CHECKING:
     from sememe.encoders.contract import Encoder
-    from sememe.store.local.beside import Beside, Version
+    from sememe.store.local.beside import Beside
     from sememe.store.local.store import LocalStore
 
 #: chunks whose tokens are counted for an estimate, and chunks that are encoded for the speed
@@ -64,7 +64,7 @@ def cost(store: LocalStore, beside: Beside | None, encoder: Encoder) -> Cost:
     else:
         numbers = beside.missing().tolist()
         rest, sample = len(numbers), beside.versions(spread(numbers, COUNTED))
-    counts = tokens_of(encoder, sample)
+    counts = tokens_of(encoder, [text_of(one.record) for one in sample])
     tried = sample[:: max(1, len(sample) // TIMED)][:TIMED]
     seconds = 0.0
     if tried:
@@ -111,7 +111,8 @@ def check(beside: Beside, encoder: Encoder, name: str, *, on_long: str, progress
         for start in range(0, len(numbers), BATCH):
             part = beside.versions(numbers[start : start + BATCH].tolist())
             without += [one.id for one in part if not one.record.text.strip()]
-            counts = tokens_of(encoder, part).tolist() if on_long == "error" else []
+            texts = [text_of(one.record) for one in part]
+            counts = tokens_of(encoder, texts).tolist() if on_long == "error" else []
             long += [(n, one.id) for n, one in zip(counts, part, strict=False) if n > encoder.max_tokens]
             phase.advance(len(part))
     if without:
@@ -141,9 +142,8 @@ def too_long(long: Sequence[tuple[int, str]], encoder: Encoder, name: str) -> Da
     )  # fmt: skip
 
 
-def tokens_of(encoder: Encoder, versions: Sequence[Version]) -> npt.NDArray[np.int64]:
+def tokens_of(encoder: Encoder, texts: Sequence[str]) -> npt.NDArray[np.int64]:
     """How many tokens each has for this encoder, special ones and prompt included: int64 ``(n,)``."""
-    texts = [text_of(one.record) for one in versions]
     if not texts:
         return np.zeros(0, np.int64)
     # What a prompt takes is told by no encoder, so one text is asked about.

@@ -117,7 +117,7 @@ def import_collection(
     now = settings or places.load()
     folder = folder_of(name_or_path, now.collections_dir)
     with incoming(Path(path), columns or Columns()) as found:
-        binding, manifest = _bound(found, encoder, now, progress)
+        binding, manifest = bound(found, encoder, now, progress)
         # Of ours as it was, unless another type is asked for: what a smaller one keeps comes back the same.
         told = None if "vectors" in now.origins and now.origins["vectors"] == "flag" else found.manifest
         vectors = str((told or {}).get("vectors", now.vectors))
@@ -184,10 +184,10 @@ def restore_collection(
     return _opened(folder, None, now)
 
 
-def _bound(
+def bound(
     found: Incoming, encoder: Encoder | str | None, now: Settings, progress: Progress | None
 ) -> tuple[Binding, dict[str, Any]]:
-    """What the new collection is bound to, and the manifest of its store."""
+    """What a new collection of this is bound to, and the manifest of its store."""
     if found.manifest is not None and "encoder" in found.manifest:
         binding = _read(found.manifest, found.name)
         if encoder is not None:
@@ -256,12 +256,17 @@ def _refuse_existing(folder: Path, now: Settings, binding: Binding | None) -> No
                         (folder.name, f"{there.binding.encoder}, {there.binding.dim} dims"),
                         ("the file", f"{binding.encoder}, {binding.dim} dims"),
                     ],
-                    do=["choose another name"],
+                    do=["choose another name", ("or encode its texts anew", "--existing refuse|keep|replace --encode")],
                 )
+    join = ("or put it in there", f"sememe collections import FILE {folder.name} --existing refuse|keep|replace")
     raise StoreError(
         f'there is something called "{folder.name}" already',
         why=[str(folder)],
-        do=["choose another name", ("or remove it first", f"sememe collections rm {folder.name}")],
+        do=[
+            "choose another name",
+            *([join] if binding is not None else []),
+            ("or remove it first", f"sememe collections rm {folder.name}"),
+        ],
     )
 
 

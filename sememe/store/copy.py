@@ -75,7 +75,7 @@ def _send(ids: list[str], there: set[str], source: Store, target: Store) -> int:
     old = dict(zip(known, zip(*_read(target, known), strict=True), strict=True)) if known else {}
     wanted = _as_kept(target, vectors)
     places = [
-        place for place, id in enumerate(ids) if id not in old or not _equal((records[place], wanted[place]), old[id])
+        place for place, id in enumerate(ids) if id not in old or not equal((records[place], wanted[place]), old[id])
     ]
     if places:
         target.put([ids[place] for place in places], vectors[places], [records[place] for place in places])
@@ -96,7 +96,8 @@ def _as_kept(target: Store, vectors: Vectors) -> Vectors:
     return vectors if smaller is None else smaller(vectors)
 
 
-def _equal(one: tuple[Record, Vectors], other: tuple[Record, Vectors]) -> bool:
+def equal(one: tuple[Record, Vectors], other: tuple[Record, Vectors]) -> bool:
+    """Whether two items are the same, bit by bit."""
     return _plain(one[0]) == _plain(other[0]) and one[1].tobytes() == other[1].tobytes()
 
 
@@ -163,7 +164,7 @@ def _check_equal(source: Store, target: Store, batch: int) -> int:
         records, vectors = _read(source, part)
         ours = zip(records, _as_kept(target, vectors), strict=True)
         pairs = zip(part, ours, zip(*_read(target, part), strict=True), strict=True)
-        wrong += [id for id, one, other in pairs if not _equal(one, other)]
+        wrong += [id for id, one, other in pairs if not equal(one, other)]
     if wrong:
         raise StoreError(
             f"{len(wrong)} of {len(chosen)} items that were compared are not what they are in the source",

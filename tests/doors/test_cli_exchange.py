@@ -109,3 +109,31 @@ def test_overwrite_replaces(desk: Path, run: Run) -> None:
     for _ in range(2):
         assert run("collections", "export", "animals", "--to", "npy", "-o", "out", "--overwrite").code == 0
     assert np.load(desk / "out" / "vectors.npy").tolist() == CHROMA["embeddings"]
+
+
+def test_into_a_collection_that_is_there(desk: Path, run: Run) -> None:
+    run("collections", "export", "animals", "--to", "jsonl", "-o", "out.jsonl")
+    ran = run("collections", "import", "out.jsonl", "animals")
+    assert (ran.code, ran.out) == (2, "")
+    assert "--existing refuse|keep|replace" in ran.err
+    ran = run("collections", "import", "out.jsonl", "animals", "--existing", "refuse")
+    assert (ran.code, ran.out) == (0, "")
+    assert "✔ animals: 2 chunks from jsonl: 2 here already; " in ran.err
+    lines = (desk / "out.jsonl").read_text("utf-8").splitlines()
+    lines[1] = json.dumps(json.loads(lines[1]) | {"text": "a horse at the river"})
+    (desk / "out.jsonl").write_text("\n".join(lines), "utf-8")
+    ran = run("collections", "import", "out.jsonl", "animals", "--existing", "refuse")
+    assert (ran.code, ran.out) == (2, "")
+    assert "error: 1 ids of out.jsonl stand for something else in animals; nothing was changed\n  1\n" in ran.err
+    ran = run("collections", "import", "out.jsonl", "animals", "--existing", "replace")
+    assert (ran.code, ran.out) == (0, "")
+    assert "✔ animals: 2 chunks from jsonl: 1 replaced, 1 here already; " in ran.err
+    assert "\n  ids that were here: 1\n" in ran.err
+    ran = run("collections", "import", "out.jsonl", "animals", "--existing", "keep", "--encode")
+    assert ran.code == 2
+    assert "nobody said which encoder" in ran.err
+    ran = run("collections", "import", "out.jsonl", "new", "--encode")
+    assert ran.code == 2
+    assert "--encode is for a collection that is there" in ran.err
+    ran = run("collections", "import", "out.jsonl", "new", "--existing", "keep")
+    assert (ran.code, "✔ new: 2 chunks from jsonl" in ran.err) == (0, True)

@@ -114,12 +114,17 @@ def fill(store: LocalStore, found: Incoming, phase: Phase) -> int:
         _put(store, part, phase)
     total += len(part)
     if found.count not in (None, total):
-        raise DataError(
-            f"{found.name} is cut off, or was changed",
-            why=[("rows", str(total)), ("its manifest says", str(found.count))],
-            do=["export it again"],
-        )
+        raise cut_off(found, total)
     return total
+
+
+def cut_off(found: Incoming, rows: int) -> DataError:
+    """The error for a file that has not so many rows as it says."""
+    return DataError(
+        f"{found.name} is cut off, or was changed",
+        why=[("rows", str(rows)), ("its manifest says", str(found.count))],
+        do=["export it again"],
+    )
 
 
 def _put(store: LocalStore, part: list[Row], phase: Phase) -> None:
