@@ -27,6 +27,7 @@ PRECISIONS = ("auto", "f32", "bf16", "int8")
 MODES = ("hybrid", "dense", "words")
 VECTORS = ("float32", "float16", "int8", "binary")
 INDEXES = ("codes", "hnsw", "ivf")
+CACHES = ("auto", "on", "off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ class Settings:
     dims: int
     search_mode: str
     search_k: int
+    cache_mode: str
+    cache_size: int
     origins: Mapping[str, str]
 
     def get(self, name: str) -> Any:
@@ -338,4 +341,6 @@ KEYS: tuple[Key, ...] = (
     Key("dims", 0, _whole(0), "a whole number, 0 for all", "cut the vectors of an encoder to so many numbers"),
     Key("search.mode", "hybrid", _one_of(MODES), "one of: hybrid, dense, words", "how hits are found"),
     Key("search.k", 10, _whole(1), "a whole number, at least 1", "how many hits are shown"),
+    Key("cache.mode", "auto", _one_of(CACHES), "one of: " + ", ".join(CACHES), "remember vectors; auto: hosted ones"),
+    Key("cache.size", 1000, _whole(1), "a whole number of megabytes", "how large the file of kept vectors may be"),
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sememe import settings
 from sememe.architectures.families import FAMILIES, build
+from sememe.encoders.cached import remembering
 from sememe.encoders.contract import Encoder
 from sememe.encoders.cut import shortened
 from sememe.encoders.recipe import Recipe
@@ -59,7 +60,9 @@ def load_encoder(
     flags = {"model": None if name_or_path is None else str(name_or_path), "precision": precision}
     now = settings.load({**flags, "threads": threads, "home": home, "offline": offline, "dims": dims})
     if not isinstance(name_or_path, Path) and is_remote(now.model):
-        return open_remote(now.model, offline=now.offline, dims=now.dims, progress=progress)
+        remote = open_remote(now.model, offline=now.offline, dims=now.dims, progress=progress)
+        kept = remembering(remote, now)
+        return shortened(kept, now.dims) if now.dims and not remote.dims else kept
     chosen = openvino.choose_precision(now.precision)
     asked = name_or_path if isinstance(name_or_path, Path) else now.model
     _refuse_unknown(asked, now.home)
@@ -74,7 +77,7 @@ def load_encoder(
         network = compile_network(partial(item_vectors, architecture, recipe, steps), precision=chosen, streams=streams)
         identity = Identity(layout.name, _digest(layout, now.home), _details(layout))
         whole = TransformerEncoder(architecture, network, tokenizer.result(), recipe, identity, steps)
-    return shortened(whole, now.dims)
+    return shortened(remembering(whole, now), now.dims)
 
 
 def _refuse_unknown(asked: str | Path, home: Path) -> None:

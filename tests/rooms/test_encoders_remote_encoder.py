@@ -29,6 +29,7 @@ MODELS = {"bedrock": "amazon.titan-embed-text-v2:0", "gemini": "gemini-embedding
 
 @pytest.fixture(autouse=True)
 def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEMEME_CACHE_MODE", "off")
     for _, address, key in PLACES.values():
         monkeypatch.delenv(address, raising=False)
         monkeypatch.delenv(key, raising=False)

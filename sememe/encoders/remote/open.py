@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 
-from sememe.encoders.contract import Encoder
-from sememe.encoders.cut import CutEncoder
 from sememe.encoders.remote.encoder import RemoteEncoder
 from sememe.encoders.remote.estimate import MARGIN, estimating_tokenizer
 from sememe.encoders.remote.keys import check_key, find_place
@@ -17,12 +15,12 @@ from sememe.errors import OfflineError, UsageError
 from sememe.progress import Progress
 
 
-def open_remote(name: str, *, offline: bool = False, dims: int = 0, progress: Progress | None = None) -> Encoder:
+def open_remote(name: str, *, offline: bool = False, dims: int = 0, progress: Progress | None = None) -> RemoteEncoder:
     """The encoder of a name such as ``openai:text-embedding-3-small``.
 
     Args:
         offline: no connection beyond this machine.
-        dims: the width: asked of the provider where it offers that, else cut here (`CutEncoder`); 0 for its own.
+        dims: the width, asked of the provider where it offers that (then it is the result's ``dims``); 0 for its own.
         progress: is told where the texts will go.
 
     Raises:
@@ -42,9 +40,7 @@ def open_remote(name: str, *, offline: bool = False, dims: int = 0, progress: Pr
         if progress is not None:
             progress.note(f"{encoder.name}: texts are sent to {provider.title}, {place.address}")
     check_key(provider, place)
-    if dims in (0, encoder.dims, encoder.model.dim):
-        return encoder
-    return CutEncoder(encoder, dims)
+    return encoder
 
 
 def described(name: str, *, dims: int = 0) -> RemoteEncoder:
