@@ -16,6 +16,7 @@ from sememe.space.subwords import part_hash, parts
 from sememe.train import checkpoint
 from sememe.train.checkpoint import State
 from sememe.train.corpus import Texts
+from sememe.train.journal import journal_of
 from sememe.train.options import ARCHITECTURES, Options, Running
 from sememe.train.stream import Stream, read_stream
 from sememe.train.tree import huffman
@@ -32,7 +33,7 @@ RUN = 16
 def learn(texts: Texts, options: Options, running: Running, *, on: Path | None = None) -> checkpoint.State:
     """Learn, or go on where the checkpoint of these texts and options ended."""
     require("numba", extra="train", purpose="learning vectors")
-    from sememe.train.running import Course, journal_of
+    from sememe.train.running import Course
 
     older = None if on is None else checkpoint.load(Path(on))
     vocabulary, stream = read_stream(
@@ -124,7 +125,9 @@ def _start(options: Options, running: Running, vocabulary: Vocabulary, stream: S
     inputs = np.zeros((words + buckets + documents, wide), np.float32)
     outputs = np.zeros((words, wide), np.float32)
     chance = np.random.default_rng(running.seed)
-    inputs[:, : options.dim] = (chance.random((len(inputs), options.dim), np.float32) - 0.5) / options.dim
+    # A word with parts is a mean of many rows, which makes it small: they begin with twice the size.
+    scale = (1 if options.parts is None else 2) / options.dim
+    inputs[:, : options.dim] = (chance.random((len(inputs), options.dim), np.float32) - 0.5) * np.float32(scale)
     if older is not None:
         _take_over(older, options, inputs, outputs)
     return State(options, running.seed, stream.checksum, 0, vocabulary, inputs, outputs)

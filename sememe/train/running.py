@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -128,19 +125,3 @@ def _seed(seed: int, epoch: int, number: int) -> int:
         value = (value ^ value >> 27) * 0x94D049BB133111EB % 2**64
         value ^= value >> 31
     return value >> 1  # fits into a signed number, too
-
-
-@contextmanager
-def journal_of(running: Running) -> Iterator[Any]:
-    """A function that writes one JSON line with what it is told, or does nothing."""
-    if running.journal is None:
-        yield lambda **known: None
-        return
-    running.journal.parent.mkdir(parents=True, exist_ok=True)
-    with running.journal.open("a", encoding="utf-8") as file:
-
-        def write(**known: object) -> None:
-            file.write(json.dumps(known, ensure_ascii=False) + "\n")
-            file.flush()
-
-        yield write

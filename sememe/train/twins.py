@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -119,3 +120,36 @@ def _sentence(
     if len(tables.part_ends):
         for part, change in zip(parts, inputs - before, strict=True):
             np.add.at(model.inputs, part, change)
+
+
+def fit(matrices: Sequence[Floats], biases: Sequence[Floats], batch: Sequence[npt.NDArray[Any]], rate: float) -> float:
+    """The twin of `glove_kernel.fit`: one pair after the other; ``batch`` is firsts, seconds, logs, shares."""
+    (words, contexts, word_squares, context_squares), loss = matrices, 0.0
+    word_bias, context_bias, word_bias_squares, context_bias_squares = biases
+    for i, j, log, share in zip(*batch, strict=True):
+        error = words[i] @ contexts[j] + word_bias[i] + context_bias[j] - log
+        loss += 0.5 * share * error**2
+        slope = np.clip(share * error, -100, 100)
+        slopes = slope * contexts[j], slope * words[i]
+        words[i] -= rate * slopes[0] / np.sqrt(word_squares[i])
+        contexts[j] -= rate * slopes[1] / np.sqrt(context_squares[j])
+        word_bias[i] -= rate * slope / np.sqrt(word_bias_squares[i])
+        context_bias[j] -= rate * slope / np.sqrt(context_bias_squares[j])
+        word_squares[i] += slopes[0] ** 2
+        context_squares[j] += slopes[1] ** 2
+        word_bias_squares[i] += slope**2
+        context_bias_squares[j] += slope**2
+    return float(loss)
+
+
+def count(ids: Sequence[int], window: int) -> dict[tuple[int, int], float]:
+    """The twin of `cooccurrence.count`: pairs of words, the smaller first, and their weights."""
+    counted: dict[tuple[int, int], float] = {}
+    for place, word in enumerate(ids):
+        for distance in range(1, min(window, place) + 1):
+            other = ids[place - distance]
+            if word < 0 or other < 0:
+                break
+            pair = (min(word, other), max(word, other))
+            counted[pair] = counted.get(pair, 0.0) + (2.0 if word == other else 1.0) / distance
+    return counted

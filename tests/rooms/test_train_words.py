@@ -129,7 +129,7 @@ def test_a_word_is_the_mean_of_its_parts() -> None:
     space = fasttext(texts(), options)
     assert space.subwords is not None
     chance = np.random.default_rng(1)
-    rows = (chance.random((22 + 500, 20), np.float32) - 0.5) / 20
+    rows = (chance.random((22 + 500, 20), np.float32) - 0.5) / 10
     word = space.place("anchor")
     parts = [rows[22 + row] for row in space.subwords.rows("anchor")]
     assert np.allclose(space["anchor"], np.mean([rows[word], *parts], axis=0), atol=1e-6)
