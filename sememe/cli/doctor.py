@@ -128,9 +128,12 @@ def _size(folder: Path) -> int:
 
 def _self_test(session: Session) -> dict[str, Any]:
     """Load the encoder that is set and encode two sentences; state: ok, skipped or failed."""
+    from sememe.encoders.remote.naming import is_remote
     from sememe.models.pull import here, is_path
 
     name = session.settings.model
+    if is_remote(name):
+        return {"state": "skipped", "why": f"{name} is hosted, and nothing is sent", "do": f"sememe models info {name}"}
     try:
         if not is_path(name) and here(name, home=session.settings.home) is None:
             return {"state": "skipped", "why": f"{name} is not on disk", "do": f"sememe models pull {name}"}

@@ -127,7 +127,10 @@ def _dry_run(
             return 0
         output.line(f"files    {amount(estimate.files, 'to read')}, {amount(estimate.size, 'bytes')}")
         output.line(f"chunks   about {amount(estimate.chunks, 'chunks')}, {amount(estimate.tokens, 'tokens')}")
-        output.line(f"time     about {duration(estimate.seconds)}")
+        alone = " for reading; what the service takes is not known" if estimate.cost else ""
+        output.line(f"time     about {duration(estimate.seconds)}{alone}")
+        if estimate.cost:
+            output.line(f"cost     {estimate.cost}")
         output.line(f"disk     about {amount(estimate.bytes, 'bytes')}")
     session.talk.say(f"judged by {estimate.sampled} of the files; nothing was written")
     return 0

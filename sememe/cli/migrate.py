@@ -134,7 +134,7 @@ def _lines(cost: Cost, before: str) -> Iterator[str]:
     yield f"encoder  {printable(before)} → {printable(cost.encoder)} ({cost.dim} dims)"
     there = f" of {cost.chunks}, {cost.done} are done already" if cost.done else ""
     yield f"chunks   {amount(todo, 'to encode')}{there}, about {amount(cost.tokens, 'tokens')}"
-    yield f"time     about {duration(cost.seconds)}"
+    yield f"cost     {cost.cost}" if cost.cost else f"time     about {duration(cost.seconds)}"
     yield f"disk     {amount(cost.bytes, 'bytes')} more; {amount(cost.kept, 'bytes')} of old vectors are kept"
     if cost.long:
         yield (

@@ -61,7 +61,10 @@ def list_(session: Session, form: str, out: str | None) -> None:
 @options.common
 def info(session: Session, model: str | None, form: str, out: str | None) -> None:
     """What is known about one model, also where its files are."""
-    facts = _facts(model or session.settings.model, session)
+    from sememe.encoders.remote.naming import is_remote
+
+    name = model or session.settings.model
+    facts = _hosted(name) if is_remote(name) else _facts(name, session)
     with opened(out) as output:
         if form == "json":
             output.json(facts)
@@ -174,6 +177,24 @@ def _added(model: Installed) -> dict[str, Any]:
         "licence": "",
         "on_disk": True,
         "state": f"{model.folder}  ({model.source})",
+    }
+
+
+def _hosted(name: str) -> dict[str, Any]:
+    """What is known of a hosted encoder, without asking anybody, and whether its key is there."""
+    from sememe.encoders.remote.open import described, key_state
+
+    encoder = described(name)
+    widths = encoder.model.dims
+    price, seen = encoder.model.price, encoder.model.seen
+    return {
+        **encoder.facts(),
+        "other dims": f"any up to {encoder.model.widest or encoder.model.dim}"
+        if 0 in widths
+        else list(map(str, widths)),
+        "one request": f"at most {encoder.limits.texts} texts, {encoder.limits.tokens} tokens",
+        "price": f"${price:.2f} for a million tokens, by the list of {seen}" if price else "not known",
+        "key": key_state(encoder),
     }
 
 

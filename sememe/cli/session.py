@@ -65,8 +65,14 @@ class Session:
         """Say what a cut costs that the model was not trained for, measured on texts of the sample."""
         from sememe import sample
         from sememe.encoders.cut import CutEncoder, measure_cut
+        from sememe.encoders.hosted import hosted
 
         if not isinstance(encoder, CutEncoder) or encoder.trained:
+            return
+        if hosted(encoder) is not None:
+            self.talk.warn(
+                f"{encoder.name} may not be trained to be cut; what it costs is not measured: nothing is sent"
+            )
             return
         loss = measure_cut(encoder, [str(item["text"]) for item in sample.items()[:CUT_TEXTS]])
         self.talk.warn(

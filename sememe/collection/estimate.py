@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sememe.collection.indexing import pieces_of
+from sememe.encoders.hosted import hosted, price_of
 from sememe.readers.read import read
 from sememe.readers.source import ReadOptions, Source
 
@@ -25,7 +26,8 @@ CHUNKS = 64
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """``files`` to read with ``size`` bytes, about so many ``chunks``, ``tokens`` and ``seconds``, and ``bytes`` that
-    the collection would grow by. ``sampled``: how many of the files it was judged by."""
+    the collection would grow by. ``sampled``: how many of the files it was judged by. ``cost``: what a hosted encoder
+    would be paid; ``seconds`` are then those of reading alone, since nothing is sent for an estimate."""
 
     files: int
     size: int
@@ -34,6 +36,7 @@ class Estimate:
     seconds: float
     bytes: int
     sampled: int
+    cost: str = ""
 
 
 def estimate(plan: Plan, options: ReadOptions, encoder: Encoder, binding: Binding) -> Estimate:
@@ -52,19 +55,23 @@ def estimate(plan: Plan, options: ReadOptions, encoder: Encoder, binding: Bindin
     reading_seconds = time.perf_counter() - started
     tried = texts[:: max(1, len(texts) // CHUNKS)][:CHUNKS]
     counts = encoder.tokenizer.count(tried, specials=True)
-    started = time.perf_counter()
-    encoder.encode(tried, on_long="cut")
-    per_chunk = (time.perf_counter() - started) / max(1, len(tried))
+    served, per_chunk = hosted(encoder), 0.0
+    if served is None:
+        started = time.perf_counter()
+        encoder.encode(tried, on_long="cut")
+        per_chunk = (time.perf_counter() - started) / max(1, len(tried))
     factor = plan.bytes / seen if seen else 0.0
     expected = round(chunks * factor)
+    tokens = round(float(counts.mean()) * expected) if len(tried) else 0
     return Estimate(
         files=len(plan.changed),
         size=plan.bytes,
         chunks=expected,
-        tokens=round(float(counts.mean()) * expected) if len(tried) else 0,
+        tokens=tokens,
         seconds=reading_seconds * factor + per_chunk * expected,
         bytes=round(expected * encoder.dim * 4 + 2.5 * characters * factor),
         sampled=len(sample),
+        cost="" if served is None else price_of(served, tokens),
     )
 
 

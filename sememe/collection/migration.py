@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sememe.collection.indexing import encoded_text
+from sememe.encoders.hosted import hosted, price_of
 from sememe.errors import DataError, StoreError, UsageError
 from sememe.progress import Progress
 from sememe.shapes import Record, content_hash
@@ -37,6 +38,7 @@ class Cost:
     from before. The rest has about so many ``tokens`` and takes about so many ``seconds``; the new vectors take
     ``bytes``, and until they are let go, the old ones ``kept`` bytes besides. ``long`` chunks have more tokens than the
     encoder takes, which are ``max_tokens``; the longest has ``longest``. ``sampled``: how many it was judged by.
+    ``cost``: what a hosted encoder would be paid; its ``seconds`` are not known, since nothing is sent for an estimate.
     """
 
     encoder: str
@@ -51,6 +53,7 @@ class Cost:
     longest: int
     max_tokens: int
     sampled: int
+    cost: str = ""
 
 
 def cost(store: LocalStore, beside: Beside | None, encoder: Encoder) -> Cost:
@@ -66,8 +69,8 @@ def cost(store: LocalStore, beside: Beside | None, encoder: Encoder) -> Cost:
         rest, sample = len(numbers), beside.versions(spread(numbers, COUNTED))
     counts = tokens_of(encoder, [text_of(one.record) for one in sample])
     tried = sample[:: max(1, len(sample) // TIMED)][:TIMED]
-    seconds = 0.0
-    if tried:
+    seconds, served = 0.0, hosted(encoder)
+    if tried and served is None:
         texts = [text_of(one.record) for one in tried]
         encoder.encode(texts[:1], on_long="cut")  # the first call of an encoder has more to do
         started = time.perf_counter()
@@ -80,7 +83,7 @@ def cost(store: LocalStore, beside: Beside | None, encoder: Encoder) -> Cost:
         dim=encoder.dim,
         chunks=chunks,
         done=chunks - rest,
-        tokens=round(float(counts.sum()) * share),
+        tokens=(tokens := round(float(counts.sum()) * share)),
         seconds=seconds,
         bytes=rest * width(store, encoder.dim),
         kept=chunks * width(store, store.dim),
@@ -88,6 +91,7 @@ def cost(store: LocalStore, beside: Beside | None, encoder: Encoder) -> Cost:
         longest=int(counts.max(initial=0)),
         max_tokens=encoder.max_tokens,
         sampled=len(sample),
+        cost="" if served is None else price_of(served, tokens),
     )
 
 

@@ -1,7 +1,7 @@
 """An encoder that remembers: what it has encoded once comes from a file the next time, in any process.
 
 Hosted encoders are wrapped in it unless told otherwise, since their vectors cost money; those of this machine are not,
-since most of them make a vector of a short text about as fast as it is found again.
+since a collection keeps what it has encoded anyway, and the disk is not to be filled unasked.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class RemoteEncoder:
         self._name, self.service, self.model = name, service, model
         self.max_tokens, self.dims = longest, dims
         self.provider = service.provider
-        self._limits = self.provider.limits(name.model)
+        self.limits = self.provider.limits(name.model)
         self._width = dims or model.dim
         self._pool: ThreadPoolExecutor | None = None
         self._turn = threading.Lock()
@@ -221,7 +221,7 @@ class RemoteEncoder:
         tokens = size = 0
         for piece in pieces:
             heavy, long = piece.tokens + ADDED, len(piece.text.encode())
-            full = len(batch) == self._limits.texts or tokens + heavy > self._limits.tokens or size + long > BYTES
+            full = len(batch) == self.limits.texts or tokens + heavy > self.limits.tokens or size + long > BYTES
             if batch and full:
                 yield batch
                 batch, tokens, size = [], 0, 0

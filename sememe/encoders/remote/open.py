@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 
 from sememe.encoders.remote.encoder import RemoteEncoder
 from sememe.encoders.remote.estimate import MARGIN, estimating_tokenizer
@@ -30,16 +31,15 @@ def open_remote(name: str, *, offline: bool = False, dims: int = 0, progress: Pr
     """
     encoder = described(name, dims=dims)
     place, provider = encoder.service.place, encoder.provider
-    if not is_here(place.address):
-        if offline:
-            raise OfflineError(
-                f"{encoder.name} is not on this machine, and the network was forbidden",
-                why=[("it is", place.address), "--offline, SEMEME_OFFLINE or HF_HUB_OFFLINE is set"],
-                do=["use an encoder of this machine", "or allow the network"],
-            )
-        if progress is not None:
-            progress.note(f"{encoder.name}: texts are sent to {provider.title}, {place.address}")
+    if offline and not is_here(place.address):
+        raise OfflineError(
+            f"{encoder.name} is not on this machine, and the network was forbidden",
+            why=[("it is", place.address), "--offline, SEMEME_OFFLINE or HF_HUB_OFFLINE is set"],
+            do=["use an encoder of this machine", "or allow the network"],
+        )
     check_key(provider, place)
+    if progress is not None and not is_here(place.address):
+        progress.note(f"{encoder.name}: texts are sent to {provider.title}, {place.address}")
     return encoder
 
 
@@ -66,6 +66,15 @@ def described(name: str, *, dims: int = 0) -> RemoteEncoder:
         )
     service = Service(provider, find_place(provider, read.address))
     return RemoteEncoder(read, service, model, longest=longest, dims=asked)
+
+
+def key_state(encoder: RemoteEncoder) -> str:
+    """In words whether a key would be sent, and whether it is there; never the key."""
+    provider, place = encoder.provider, encoder.service.place
+    if not place.keyed:
+        return f"none is sent to an address that only the name says; {provider.address_variable} may say it too"
+    there = "is set" if os.environ.get(provider.key_variable, "").strip() else "is not set"
+    return f"{provider.key_variable} {there}" + ("" if provider.key_needed else ", and need not be")
 
 
 def provider_of(name: RemoteName) -> Provider:
