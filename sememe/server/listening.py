@@ -43,6 +43,7 @@ class Listener:
             log_level="error",
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             date_header=False,
             limit_concurrency=CONNECTIONS,
             timeout_graceful_shutdown=GRACE,
@@ -140,6 +141,16 @@ class Patient(H11Protocol):
             self._await(state, self.limits.body_seconds + 5)
         else:
             self._await(None, 0)
+
+    def send_400_response(self, msg: str) -> None:
+        # Of a body that is no HTTP after all the route hears that nobody is there: this is the answer, not its own.
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        try:
+            super().send_400_response(msg)
+        except h11.LocalProtocolError:  # an answer had begun
+            self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._await(None, 0)

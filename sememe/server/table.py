@@ -76,6 +76,7 @@ COHERE_EMBED = {
 OLLAMA = {"model": TEXT, "options": OBJECT, "keep_alive": {"anyOf": [TEXT, {"type": "number"}]}}
 OLLAMA_EMBED = OLLAMA | {"input": TEXT_OR_TEXTS, "truncate": FLAG, "dimensions": COUNT}
 TEI_HOW = {"truncate": FLAG, "truncation_direction": END, "prompt_name": ROLE, "normalize": FLAG, "dimensions": COUNT}
+TEI_TOKENS = {"inputs": TEXT_OR_TEXTS, "truncate": FLAG, "truncation_direction": {"enum": ["Right", "right"]}}
 SENTENCES = {"type": "object", "properties": {"source_sentence": TEXT, "sentences": TEXTS},
              "required": ["source_sentence", "sentences"]}  # fmt: skip
 ITEMS = {"items": {"type": "array", "items": {"type": "object", "properties": {
@@ -101,7 +102,7 @@ TABLE: tuple[Way, ...] = (
     Way("POST", "/api/embeddings", ollama_routes.embeddings, OLLAMA | {"prompt": TEXT}, ("model",)),
     Way("GET", "/api/tags", ollama_routes.tags),
     Way("GET", "/api/version", ollama_routes.version),
-    Way("POST", "/embed_all", tei_routes.embed_all, {"inputs": TEXT_OR_TEXTS, **TEI_HOW}, ("inputs",)),
+    Way("POST", "/embed_all", tei_routes.embed_all, TEI_TOKENS, ("inputs",)),
     Way("POST", "/embed_sparse", tei_routes.embed_sparse, {"inputs": TEXT_OR_TEXTS, **TEI_HOW}, ("inputs",)),
     Way("POST", "/similarity", tei_routes.similarity, {"inputs": SENTENCES, "parameters": OBJECT}, ("inputs",)),
     Way("POST", "/predict", tei_routes.predict, {"inputs": {}, "raw_scores": FLAG, "truncate": FLAG}, ("inputs",)),
