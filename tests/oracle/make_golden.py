@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from tests import tiny_bert
-from tests.oracle import golden_networks, tiny_folders
+from tests.oracle import golden_networks, saved, tiny_folders
 from tests.oracle.stored import (
     FOLDERS,
     GOLDEN,
@@ -193,6 +193,21 @@ def _tokenized(tokenizer: Any) -> list[dict[str, Any]]:
     return rows
 
 
+def saved_folders() -> dict[str, Any]:
+    """Folders that sememe saves, opened and run by sentence-transformers as they are."""
+    from sentence_transformers import SentenceTransformer
+
+    made: dict[str, Any] = {}
+    texts = tiny_bert.texts(8, seed=6, longest=10)
+    for case in saved.CASES:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = saved.save(case, Path(scratch))
+            model = SentenceTransformer(str(folder), device="cpu")
+            made[f"{case}/query"], made[f"{case}/document"] = model.encode_query(texts), model.encode_document(texts)
+            made[f"{case}/folder"] = np.array(saved.digest(folder))
+    return {"saved.npz": made}
+
+
 def minilm_vectors() -> dict[str, Any]:
     """Sixteen texts through all-MiniLM-L6-v2; nothing where the model is not on disk."""
     model = minilm()
@@ -224,6 +239,7 @@ PARTS: tuple[Callable[[], dict[str, Any]], ...] = (
     folders,
     family_folders,
     rerankers,
+    saved_folders,
     sparse,
     tokenizers,
     minilm_vectors,
