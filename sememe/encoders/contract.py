@@ -53,7 +53,7 @@ class Encoder(Protocol):
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer that the network sees its text through; chunks are cut with it."""
+        """The tokenizer that the network sees its text through, of a hosted one an estimate; chunks are cut with it."""
 
     def encode(
         self,

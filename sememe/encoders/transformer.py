@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -22,11 +21,12 @@ import numpy as np
 from sememe.architectures import pooling
 from sememe.architectures.families import Architecture
 from sememe.encoders.batches import Rows, pad, plan
-from sememe.encoders.contract import LongItemWarning, check_options
+from sememe.encoders.contract import check_options
+from sememe.encoders.long_items import too_long, warn_of_cut
 from sememe.encoders.recipe import Recipe
 from sememe.encoders.steps import Step, run_steps
 from sememe.encoders.threads import Crew, Line
-from sememe.errors import DataError, ModelError
+from sememe.errors import ModelError
 from sememe.ops.contract import Inputs, Ops, Tensor
 from sememe.ops.openvino import Network
 from sememe.progress import SILENT, Phase, Progress
@@ -168,8 +168,8 @@ class TransformerEncoder:
             work.finish()
         if self.recipe.normalize and on_long == "mean":
             _renormalize(vectors, np.flatnonzero(used > self.max_tokens))
-        if on_long == "warn" and dropped.any():
-            warnings.warn(_cut_message(used, dropped, self.max_tokens), LongItemWarning, stacklevel=3)
+        if on_long == "warn":
+            warn_of_cut(used, dropped, self.max_tokens)
         _check_finite(vectors, self.name)
         return Encoded(vectors, used, dropped)
 
@@ -196,7 +196,7 @@ class TransformerEncoder:
             parts = [ids]
             if len(ids) > limit:
                 if on_long == "error":
-                    raise _too_long(first + row, len(ids), limit)
+                    raise too_long(first + row, len(ids), limit)
                 parts = self._windows(prompt, texts[row]) if on_long == "mean" else [self.tokenizer.cut(ids, limit)]
                 dropped[row] = 0 if on_long == "mean" else len(ids) - limit
             used[row] = sum(map(len, parts))
@@ -306,21 +306,3 @@ def _check_finite(vectors: Vectors, name: str) -> None:
             why=[f"{len(bad)} of {len(vectors)}, the first for item {bad[0]}"],
             do=[("look at the model's files", f"sememe models verify {name}"), 'or try precision="f32"'],
         )
-
-
-def _too_long(item: int, tokens: int, limit: int) -> DataError:
-    return DataError(
-        f"item {item} is longer than the encoder takes",
-        why=[f"it has {tokens} tokens, the limit is {limit}"],
-        do=["cut it into chunks", 'or allow it: on_long="cut" (keeps the start) or on_long="mean" (averages windows)'],
-    )
-
-
-def _cut_message(used: Any, dropped: Any, limit: int) -> str:
-    cut = np.flatnonzero(dropped)
-    worst = cut[dropped[cut].argmax()]
-    return (
-        f"{len(cut)} of {len(used)} items are longer than {limit} tokens and were cut; "
-        f"item {worst} lost {dropped[worst]} of {used[worst] + dropped[worst]} tokens. "
-        'Cut them into chunks, or say on_long="mean" or on_long="cut".'
-    )

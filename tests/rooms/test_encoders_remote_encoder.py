@@ -251,7 +251,6 @@ def test_half_a_character_is_sent_as_its_substitute(server: RemoteServer, opened
 
 def test_prompts_stand_before_the_texts_and_before_each_window(server: RemoteServer, opened: Any) -> None:
     encoder = opened("ollama:nomic-embed-text:v1.5?tokens=40")
-    encoder._width = 0
     encoder.encode(["a river"], role="query")
     encoder.encode(["boat " * 80], on_long="mean")
     sent = [text for part in server.texts() for text in part]
@@ -315,6 +314,9 @@ def test_the_table_of_models_is_whole() -> None:
             assert load
     assert known("bedrock", "eu.cohere.embed-v4:0") == known("bedrock", "cohere.embed-v4:0") != None  # noqa: E711
     assert known("openai", "nobody") is None
+    plain, tagged = known("ollama", "nomic-embed-text"), known("ollama", "nomic-embed-text:v1.5")
+    assert plain is not None
+    assert tagged == replace(plain, dim=0)
 
 
 # --- the estimate

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 
 #: the longest item of a model that is not in the table, in tokens
@@ -31,14 +31,16 @@ class Known:
 
 
 def known(provider: str, model: str) -> Known | None:
-    """What is known of a model; None for one that is not in the table. A tag is no part of Ollama's names here."""
+    """What is known of a model; None for one that is not in the table."""
     table = _tables()
     name = model.partition(":")[0] if provider == "ollama" else model
     place = {"azure": "openai"}.get(provider, provider)
     for prefix in ("us.", "eu.", "apac.", "global."):  # Bedrock's profiles serve the same model from several regions
         if provider == "bedrock" and name.startswith(prefix):
             name = name.removeprefix(prefix)
-    return table.get((place, name))
+    found = table.get((place, name))
+    # Ollama's tags name sizes too, which differ in width but not in prompts.
+    return replace(found, dim=0) if found is not None and provider == "ollama" and name != model else found
 
 
 def models(provider: str) -> list[str]:
