@@ -100,6 +100,20 @@ def test_an_unseen_word_is_the_mean_of_its_parts() -> None:
         Subwords(table, 6, 6).vector("cat")
     with pytest.raises(DataError, match="different widths"):
         Space(("a",), np.ones((1, 3)), subwords=Subwords(table))
+    with pytest.raises(DataError, match="NaN"):
+        Subwords(np.full((1, 2), np.nan, np.float32)).vector("cat")
+
+
+def test_parts_of_many_words_are_those_of_each() -> None:
+    subwords = Subwords(np.random.default_rng(0).normal(size=(1000, 2)).astype(np.float32), 1, 4)
+    words = ["cat", "é", "", "日本語x", "a", "🙂ab"]
+    rows, counts = subwords.rows_of_many(words)
+    for word, some in zip(words, np.split(rows, np.cumsum(counts)[:-1]), strict=True):
+        assert sorted(some.tolist()) == sorted(subwords.rows(word))
+    means = subwords.means(rows, counts, np.ones((6, 2), np.float32))
+    want = (subwords.matrix[subwords.rows("cat")].sum(axis=0) + 1) / (len(subwords.rows("cat")) + 1)
+    assert means[0] == pytest.approx(want)
+    assert Subwords(subwords.matrix, 5, 2**40).rows_of_many(["a"])[1].tolist() == [0]
 
 
 def test_parts_and_their_hashes() -> None:
