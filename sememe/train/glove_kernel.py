@@ -75,3 +75,25 @@ def fit(matrices: Any, biases: Any, firsts: Any, seconds: Any, logs: Any, shares
         word_bias_squares[i] += slope * slope
         context_bias_squares[j] += slope * slope
     return total
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def times(values: Any, columns: Any, ends: Any, right: Any) -> Any:
+    """A sparse matrix (see `ppmi.Sparse`) times a dense one ``(n, k)``."""
+    out = np.zeros((ends.shape[0] - 1, right.shape[1]))
+    for row in range(out.shape[0]):
+        for place in range(ends[row], ends[row + 1]):
+            for k in range(right.shape[1]):
+                out[row, k] += values[place] * right[columns[place], k]
+    return out
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def times_transposed(values: Any, columns: Any, ends: Any, right: Any) -> Any:
+    """The transpose of a square sparse matrix times a dense one ``(n, k)``."""
+    out = np.zeros((ends.shape[0] - 1, right.shape[1]))
+    for row in range(out.shape[0]):
+        for place in range(ends[row], ends[row + 1]):
+            for k in range(right.shape[1]):
+                out[columns[place], k] += values[place] * right[row, k]
+    return out
