@@ -26,7 +26,7 @@ COMMANDS = {
     "embed": "Turn texts into vectors.",
     "collections": "What is kept, and care for it: list, info, verify, convert, reindex, migrate, export, backup …",
     "serve": "Serve encoders, rerankers and collections over HTTP.",
-    "models": "Encoders on disk: list, info, pull, add, rm, verify.",
+    "models": "Encoders on disk: list, info, pull, add, rm, verify, save.",
     "cache": "Vectors that are remembered, so that none is paid for twice: info, clear.",
     "config": "Settings, and where each value came from: list, get, set, path.",
     "doctor": "What is installed, what is on disk, and whether it works.",
