@@ -79,7 +79,8 @@ def vector(text: str, role: str, dims: int) -> list[float]:
 
     words = text.split() or [""]
     made = sum(_drawn(word, dims) for word in words) / len(words) + 0.3 * _drawn("whole " + text, dims)
-    return [float(number) for number in made + (0.5 * _drawn("role " + role, dims) if role else 0)]
+    made = made + (0.5 * _drawn("role " + role, dims) if role else 0)
+    return np.round(made, 5).tolist()
 
 
 @functools.lru_cache(maxsize=4096)
