@@ -19,6 +19,8 @@ from sememe.shapes import Group, Hit, Hits, Scalar
 
 if TYPE_CHECKING:
     from sememe.cli.talk import Talk
+    from sememe.collection.context import Context
+    from sememe.collection.explain import Explained
     from sememe.store.facets import Facet
 
 #: part of a score → what it is called on the screen, and how many decimals are worth reading
@@ -28,11 +30,23 @@ COLUMNS = ("id", "score", "kind", "title", "text", "source", "start", "end", "un
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was asked, and what it is answered with: hits, and the facets that were asked for."""
+    """What was asked, and what it is answered with: hits, the facets that were asked for, and of each hit what stands
+    around it and why it is one, where that was asked for."""
 
     asked: Mapping[str, Any]
     hits: Hits
     facets: Sequence[Facet] = ()
+    contexts: Sequence[Context] = ()
+    explained: Sequence[Explained] = ()
+
+    def plain(self) -> list[dict[str, Any]]:
+        """The hits with all that belongs to each, ready for JSON."""
+        rows = [hit.as_dict() for hit in self.hits]
+        for row, context in zip(rows, self.contexts, strict=False):
+            row["context"] = context.as_dict()
+        for row, one in zip(rows, self.explained, strict=False):
+            row["explained"] = one.as_dict()
+        return rows
 
 
 def write(output: Output, found: Found, form: str, *, verbose: bool = False) -> None:
@@ -45,41 +59,83 @@ def write(output: Output, found: Found, form: str, *, verbose: bool = False) -> 
                 "kind": hits.kind,
                 "searched": hits.searched,
                 "seconds": hits.seconds,
-                "hits": [hit.as_dict() for hit in hits],
+                "hits": found.plain(),
                 "cursor": hits.cursor,
                 "facets": [facet.as_dict() for facet in found.facets],
             }
         )
     elif form == "jsonl":
-        for hit in hits:
-            output.json(hit.as_dict(), indent=None)
+        for row in found.plain():
+            output.json(row, indent=None)
     elif form == "csv":
         output.rows((hit.as_dict() for hit in hits), COLUMNS)
     else:
-        for line in lines(hits, query=str(found.asked.get("query", "")), verbose=verbose):
+        query = str(found.asked.get("query", ""))
+        for line in lines(hits, query=query, verbose=verbose, contexts=found.contexts, explained=found.explained):
             output.line(line)
         for facet in found.facets:
             for line in facet_lines(facet):
                 output.line(line)
 
 
-def lines(hits: Hits, *, query: str, verbose: bool = False) -> list[str]:
-    """For each hit its scores with their kinds, its place and title, and up to two lines around the best words; then
-    where the others of its group stand."""
+def lines(
+    hits: Hits,
+    *,
+    query: str,
+    verbose: bool = False,
+    contexts: Sequence[Context] = (),
+    explained: Sequence[Explained] = (),
+) -> list[str]:
+    """For each hit its scores with their kinds, its place and title, and up to two lines around the best words, between
+    those that stand around it; then where the others of its group stand, and why it is one."""
     width = min(shutil.get_terminal_size((100, 24)).columns, 120)
     scores = [_scores(hit, verbose) for hit in hits]
     places = [printable(str(hit.place)) for hit in hits]
     score_width = max(map(len, scores), default=0)
     place_width = min(max(map(len, places), default=0), 60)
     out: list[str] = []
-    for hit, score, place in zip(hits, scores, places, strict=True):
+    for at, (hit, score, place) in enumerate(zip(hits, scores, places, strict=True)):
         title = printable(hit.title)
         head = f"{score:<{score_width}}   {place:<{place_width}}"
         out.append(f"{head}   {_bold(title)}" if title else head.rstrip())
+        before, after = (contexts[at].before, contexts[at].after) if contexts else ((), ())
+        out += [f"  │ {_cut(line, width - 4)}".rstrip() for line in before]
         out += [f"  {line}" for line in snippet(_below_heading(hit), query, width=width - 2)]
+        out += [f"  │ {_cut(line, width - 4)}".rstrip() for line in after]
         if hit.group is not None and hit.group.others:
             out.append(f"  {_others(hit.group)}")
+        if explained:
+            out += [f"  {line}" for line in why(explained[at])]
     return out
+
+
+def why(one: Explained) -> list[str]:
+    """The words of the query that a hit holds, and the sum that its hybrid score is."""
+    held = [
+        f"{printable(word.word)} ×{word.times}"
+        + (f" ({printable(', '.join(word.spelt))})" if word.spelt != (word.word.casefold(),) else "")
+        for word in one.words
+    ]
+    parts = held + ([f"without {printable(', '.join(one.missing))}"] if one.missing else [])
+    out = [f"words: {' · '.join(parts)}" if parts else "words: none to look for"]
+    if one.steps:
+        sums = [
+            f"{step.weight:g} × ({step.score:.3f} − {step.zero:.3f}) / ({step.one:.3f} − {step.zero:.3f})"
+            if step.zero
+            else f"{step.weight:g} × {step.score:.2f} / {step.one:.2f}"
+            for step in one.steps
+        ]
+        shares = " + ".join(f"{step.share:.3f}" for step in one.steps)
+        out.append(f"score: {' + '.join(sums)} = {shares} = {sum(step.share for step in one.steps):.3f} hybrid")
+    if one.kind not in ("hybrid", "cosine", "bm25"):
+        name, decimals = PARTS.get(one.kind, (one.kind, 3))
+        out.append(f"order: {one.score:.{decimals}f} {name}")
+    return out
+
+
+def _cut(line: str, width: int) -> str:
+    line = printable(line)
+    return line if len(line) <= width else line[: width - 2] + " …"
 
 
 def facet_lines(facet: Facet) -> list[str]:

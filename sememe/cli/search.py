@@ -35,6 +35,8 @@ PATIENCE = 10.0
 @click.option("--fusion", type=click.Choice(("scores", "ranks")), help="How hybrid makes one order of two sides.")
 @click.option("--rerank", metavar="MODEL", help="Put the best in order by this model; late: by the encoder's tokens.")
 @click.option("--facet", "fields", multiple=True, metavar="FIELD", help="Count the values of this field, too.")
+@click.option("-C", "--context", type=click.IntRange(0), default=0, metavar="N", help="N lines before and after a hit.")
+@click.option("--explain", is_flag=True, help="Say why each hit is one: its words, and how its score came about.")
 @options.reading
 @options.encoding
 @options.formats("json", "jsonl", "csv")
@@ -77,7 +79,9 @@ def _ask(session: Session, collection: Collection, query: str, how: dict[str, An
         refine=options.refinement(how, session.reranker(how["rerank"], collection)),
     )
     facets = [collection.facets(field, how["where"]) for field in how["fields"]]
-    return shown.Found({"query": query}, hits, facets)
+    contexts = collection.context(hits, how["context"]) if how["context"] else ()
+    explained = collection.explain(query, hits, how["where"]) if how["explain"] else ()
+    return shown.Found({"query": query}, hits, facets, contexts, explained)
 
 
 def _directly(session: Session, paths: Sequence[str], query: str, how: dict[str, Any]) -> shown.Found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sememe.collection.current import on_current
 from sememe.collection.refine import Refine
@@ -12,6 +12,9 @@ from sememe.shapes import Hits, Vectors
 
 if TYPE_CHECKING:
     from sememe.collection.answer import Page, Question
+    from sememe.collection.collection import Collection
+    from sememe.collection.context import Context
+    from sememe.collection.explain import Explained
     from sememe.encoders.contract import Encoder
     from sememe.store.contract import Store
     from sememe.store.facets import Facet
@@ -119,6 +122,19 @@ class Searching:
     def facets(self, field: str, where: Where = None, *, limit: int | None = 20) -> Facet:
         """How many of the chunks that satisfy ``where`` hold each value of a field, the most frequent first."""
         return self.store.facets(field, where, limit=limit)
+
+    def explain(self, query: str, hits: Hits, where: Where = None) -> list[Explained]:
+        """Why each of ``hits``, asked for by the text ``query`` and this filter, is one: the words that it holds, and
+        how a hybrid score came about."""
+        from sememe.collection.explain import explain
+
+        return explain(cast("Collection", self), query, hits, where)
+
+    def context(self, hits: Hits, lines: int = 2) -> list[Context]:
+        """For each hit up to so many lines of its source that stand before it, and after."""
+        from sememe.collection.context import contexts
+
+        return contexts(self.store, hits, lines)
 
     # --- the inside --------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from sememe import settings
 from sememe.cli import failures, hits, output, sources, talk
 from sememe.collection import binding
+from sememe.collection.context import Context
+from sememe.collection.explain import Explained, Matched, Step
 from sememe.errors import DataError, SememeError, UsageError
 from sememe.shapes import Hits, Place, Record
 
@@ -92,6 +94,30 @@ def test_hits_say_their_kinds_and_stand_in_columns(monkeypatch: pytest.MonkeyPat
     ]
     assert hits.footer(some_hits(), "hybrid") == "2 hits of 8 412 chunks, hybrid, 9 ms"
     assert hits.footer(some_hits()[:1], "hybrid").startswith("1 hit of")
+
+
+def test_what_stands_around_a_hit_and_why_it_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    around = [Context(("the line before \x1b[0m", "x" * 80), ("after",)), Context()]
+    steps = (Step("cosine", 0.79, 0.29, 0.79, 0.5, 0.5), Step("bm25", 11.2, 0.0, 14.0, 0.5, 0.4))
+    words = (Matched("rotate", 2, ("rotate", "rotation")), Matched("keys", 1, ("keys",)))
+    explained = [
+        Explained("a", 0.9, "hybrid", {}, words, ("api",), steps),
+        Explained("b", 1.5, "rerank", {}, (), ()),
+    ]
+    shown = hits.lines(some_hits(), query="rotate keys", contexts=around, explained=explained)
+    assert shown[1:] == [
+        "  │ the line before �[0m",
+        "  │ " + "x" * 54 + " …",
+        "  Rotate the signing key every 90 days.",
+        "  │ after",
+        "  words: rotate ×2 (rotate, rotation) · keys ×1 · without api",
+        "  score: 0.5 × (0.790 − 0.290) / (0.790 − 0.290) + 0.5 × 11.20 / 14.00 = 0.500 + 0.400 = 0.900 hybrid",
+        "0.66 cos ·    – bm25   a.csv row 7",
+        "  short",
+        "  words: none to look for",
+        "  order: 1.50 rerank",
+    ]
 
 
 def test_verbose_adds_the_score_that_ranks() -> None:

@@ -157,3 +157,17 @@ def test_similar_finds_neighbours_without_an_encoder(at_desk: Run) -> None:
     ran = at_desk("similar", "nobody", "-c", "letters")
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith("error: 1 of 1 ids are those of no chunk and no item\n  nobody  [exit 2]\n")
+
+
+def test_context_and_reasons_for_people_and_for_programs(at_desk: Run) -> None:
+    ran = at_desk("search", "the broken kettle", "-c", "letters", "-k", "3", "-C", "2", "--explain", "--json")
+    assert ran.code == 0, ran.err
+    for hit in json.loads(ran.out)["hits"]:
+        assert {"words", "missing", "steps"} == set(hit["explained"])
+        assert sum(step["share"] for step in hit["explained"]["steps"]) == pytest.approx(hit["score"], abs=1e-6)
+        assert set(hit["context"]) == {"before", "after"}
+    ran = at_desk("search", "chapter", "-c", "letters", "--mode", "words", "-C", "1", "--explain", "-k", "1")
+    assert "\n  │ " in ran.out
+    assert "\n  words: chapter ×" in ran.out
+    ran = at_desk("search", "chapter", "-c", "letters", "--mode", "words", "--jsonl", "-k", "1")
+    assert not {"context", "explained"} & set(json.loads(ran.out))

@@ -18,6 +18,7 @@ from sememe.store.batch import matrix
 from sememe.store.filter_sql import Sql
 from sememe.store.filter_tree import Expr
 from sememe.store.local import hybrid, seals
+from sememe.store.local.hybrid import Scale
 from sememe.store.local.nearest import nearest
 from sememe.store.local.view import View
 from sememe.store.local.words import Match, Unusable, Words
@@ -99,7 +100,7 @@ class Search:
         bm25 = dict(self._first(self._words(words, text, wide), wide))
         unit = scan.unit(query[np.newaxis])[0]
         top = max(cosine, key=lambda number: cosine[number], default=-1)
-        scale = hybrid.Scale(float(unit @ self.view.centroid), cosine.get(top, 0.0), words.yardstick(text))
+        scale = self._scale(unit, cosine.get(top, 0.0), words.yardstick(text))
         # Of no candidate of either side is more known than that it scores no better than the last of each.
         last = min(cosine.values(), default=0.0), min(bm25.values()) if len(bm25) == wide else 0.0
         cosine |= self._cosines(unit, [number for number in bm25 if number not in cosine])
@@ -116,6 +117,15 @@ class Search:
         parts = [(number, score, _parts(number, cosine, bm25)) for number, score in scores.items()]
         # The best cosine is a part of every score, and so has to be right.
         return self._hits("hybrid", parts, k, beside=[top] if top >= 0 else [])
+
+    def scale(self, query: Vectors, words: Words, text: str) -> Scale:
+        """What the scores of both sides are held against; ``query`` is ``(1, dim)``."""
+        (near,) = self._dense(query, 1)
+        best = max((score for _, score in near), default=0.0)
+        return self._scale(scan.unit(query)[0], best, words.yardstick(text))
+
+    def _scale(self, unit: scan.Floats64, best: float, good: float) -> Scale:
+        return Scale(float(unit @ self.view.centroid), best, good)
 
     def _dense(self, queries: Vectors, k: int) -> Iterable[Scored]:
         """The slots of the best ``k`` of each query in no order; ties at the end are all there."""

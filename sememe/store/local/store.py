@@ -212,7 +212,7 @@ class LocalStore:
     def measure_loss(self, vectors: str) -> Loss:
         """What `convert` would cost, measured on all vectors; changes nothing."""
         kind = find(vectors)
-        return self._asked(lambda search: measure(search.connection, search.view, kind), None)
+        return self.ask(lambda search: measure(search.connection, search.view, kind), None)
 
     @property
     def loss(self) -> Loss | None:
@@ -258,20 +258,20 @@ class LocalStore:
         def ask(search: Search) -> list[Hits]:
             if mode == "dense":
                 return search.dense(queries, k)
-            index = self._words_at(search)
+            index = self.words_at(search)
             if mode == "words":
                 return search.words(index, texts, k)
             return search.hybrid(queries, index, texts, k)
 
-        return self._asked(ask, expr)
+        return self.ask(ask, expr)
 
-    def _asked(self, ask: Callable[[Search], T], expr: Expr | None) -> T:
-        """``ask`` on one consistent state, again on a newer one where another process was faster."""
+    def ask(self, put: Callable[[Search], T], expr: Expr | None) -> T:
+        """``put`` to one consistent state, again on a newer one where another process was faster."""
         mended = False
         for attempt in range(TRIES):
             with self._database.reading() if expr is None else self._database.sound() as connection:
                 try:
-                    return ask(Search(connection, self._view(connection), records.compiled(connection, expr), expr))
+                    return put(Search(connection, self._view(connection), records.compiled(connection, expr), expr))
                 except (words.Ahead, Misled):
                     continue
                 except FileNotFoundError as error:
@@ -290,7 +290,8 @@ class LocalStore:
             self._manifest, self._views = now, self._fresh_views(now)
         return self._views.of(connection)
 
-    def _words_at(self, search: Search) -> words.Words:
+    def words_at(self, search: Search) -> words.Words:
+        """The word index of the very state that ``search`` looks at."""
         last = self._words
         if last is not None and last.change == search.view.state.change:
             return last
@@ -310,7 +311,7 @@ class LocalStore:
             return records.get(connection, ids, self._database.soundness)
 
     def vectors(self, ids: Sequence[str]) -> Vectors:
-        return self._asked(lambda search: records.vectors(search.connection, search.view, ids, self.folder.name), None)
+        return self.ask(lambda search: records.vectors(search.connection, search.view, ids, self.folder.name), None)
 
     def count(self, where: str | Mapping[str, Any] | None = None) -> int:
         with self._database.sound() as connection:
@@ -371,16 +372,16 @@ class LocalStore:
                 told.put_index(connection, kind.name)
             self._views.keeper.remove()
             # Only this: the words are another matter, which could fail now that the kind is changed.
-            self._asked(lambda search: search.view.save(search.connection), None)
+            self.ask(lambda search: search.view.save(search.connection), None)
 
     def catch_up(self) -> None:
         """Bring the word index and that of the vectors up to date now, so that the next search need not."""
 
         def ask(search: Search) -> None:
-            self._words_at(search)
+            self.words_at(search)
             search.view.save(search.connection)
 
-        self._asked(ask, None)
+        self.ask(ask, None)
 
     def close(self) -> None:
         if self._wrote and not self.read_only:

@@ -79,11 +79,11 @@ class Words:
         """
         import tantivy
 
-        terms = self._terms(text)
-        if not terms or not limit:
+        wanted = terms(text)
+        if not wanted or not limit:
             return Match([], [], True)
         parts = []
-        for term, times in terms.items():
+        for term, times in wanted.items():
             one = tantivy.Query.term_query(self.index.schema, "text", term)
             one = one if times == 1 else tantivy.Query.boost_query(one, float(times))
             parts.append((tantivy.Occur.Should, one))
@@ -123,21 +123,27 @@ class Words:
         score is for this query. 0 without words."""
         n = self.searcher.num_docs
         most = []
-        for term, times in self._terms(text).items():
+        for term, times in terms(text).items():
             with guarded():
                 frequency = min(self.searcher.doc_freq("text", term), n)
             if times >= 1:  # what counts less is no measure of a good score
                 most.append(times * (K1 + 1) * math.log(1 + (n - frequency + 0.5) / (frequency + 0.5)))
         return sum(most) / len(most) * min(len(most), ENOUGH) if most else 0.0
 
-    def _terms(self, text: str) -> dict[str, float]:
-        """The words of a query with their counts; those that carry no meaning only where there are no others, and a
-        single letter, mostly what an apostrophe or an initial leaves over, for less beside longer words."""
-        text = prepared(text)
-        found = _analyzer(stop=True).analyze(text) or _analyzer().analyze(text)
-        counts = dict(itertools.islice(Counter(found).items(), TERMS))
-        less = LETTER if any(map(_is_long, counts)) else 1
-        return {term: times if _is_long(term) else times * less for term, times in counts.items()}
+
+def terms(text: str) -> dict[str, float]:
+    """The words of a query, as stems, with their counts; those that carry no meaning only where there are no others,
+    and a single letter, mostly what an apostrophe or an initial leaves over, for less beside longer words."""
+    found = _analyzer(stop=True).analyze(prepared(text)) or stems(text)
+    counts = dict(itertools.islice(Counter(found).items(), TERMS))
+    less = LETTER if any(map(_is_long, counts)) else 1
+    return {term: times if _is_long(term) else times * less for term, times in counts.items()}
+
+
+def stems(text: str) -> list[str]:
+    """The words of a text as they stand in the index."""
+    found: list[str] = _analyzer().analyze(prepared(text))
+    return found
 
 
 def _is_long(term: str) -> bool:
