@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from train_texts import FIELDS, texts
 
 from sememe.errors import UsageError
 from sememe.space.space import Space
@@ -17,6 +16,7 @@ from sememe.train.phrases import Phrases, find_phrases
 from sememe.train.ppmi import PpmiOptions, Sparse, ppmi, ppmi_svd, truncated_svd
 from sememe.train.stream import read_stream
 from sememe.train.vocabulary import choose
+from tests.rooms.train_texts import FIELDS, texts
 
 
 def test_pairs_that_stand_together_become_phrases() -> None:

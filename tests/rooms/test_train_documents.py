@@ -9,11 +9,10 @@ import pytest
 
 pytest.importorskip("numba")
 
-from train_texts import FIELDS, texts
-
 from sememe.errors import UsageError
 from sememe.train.documents import Documents, doc2vec
 from sememe.train.options import Options, Parts
+from tests.rooms.train_texts import FIELDS, texts
 
 SMALL = Options(dim=16, window=4, epochs=40, min_count=1, sample=0, rate=0.05, architecture="dbow")
 

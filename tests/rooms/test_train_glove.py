@@ -11,14 +11,13 @@ import pytest
 
 pytest.importorskip("numba")
 
-from train_texts import FIELDS, texts
-
 from sememe.errors import UsageError
 from sememe.train import cooccurrence, glove_kernel, twins
 from sememe.train.cooccurrence import count
 from sememe.train.glove import Batch, GloveOptions, batches, glove, start
 from sememe.train.options import Running
 from sememe.train.stream import Stream
+from tests.rooms.train_texts import FIELDS, texts
 
 SMALL = GloveOptions(dim=16, window=5, epochs=25, min_count=1)
 

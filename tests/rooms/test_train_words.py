@@ -11,13 +11,12 @@ import pytest
 
 pytest.importorskip("numba")
 
-from train_texts import FIELDS, texts
-
 from sememe.errors import DataError, UsageError
 from sememe.space.space import Space
-from sememe.train import checkpoint
+from sememe.train import checkpoint, kernel
 from sememe.train.options import Options, Parts, Running
 from sememe.train.words import fasttext, word2vec
+from tests.rooms.train_texts import FIELDS, texts
 
 SMALL = Options(dim=20, window=4, epochs=8, min_count=1, sample=0, rate=0.05)
 PARTS = Parts(buckets=500)
@@ -147,3 +146,31 @@ def test_what_cannot_be_learned() -> None:
     ):
         with pytest.raises(UsageError):
             ask()
+
+
+def test_the_seed_of_a_run_reaches_every_stretch(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+    learn = kernel.learn
+
+    def watched(model: object, tables: object, plan: object, desk: object, stretch: kernel.Stretch) -> object:
+        seeds.append(stretch.seed)
+        return learn(model, tables, plan, desk, stretch)
+
+    monkeypatch.setattr(kernel, "learn", watched)
+    for seed in (1, 2):
+        word2vec(texts(900), dataclasses.replace(SMALL, epochs=2), Running(seed=seed))
+    assert len(seeds) >= 8 and len(set(seeds)) == len(seeds)
+
+
+def test_the_rate_falls_along_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates: list[float] = []
+    learn = kernel.learn
+
+    def watched(model: object, tables: object, plan: object, desk: object, stretch: kernel.Stretch) -> object:
+        rates.extend((stretch.first_rate, stretch.last_rate))
+        return learn(model, tables, plan, desk, stretch)
+
+    monkeypatch.setattr(kernel, "learn", watched)
+    word2vec(texts(900), dataclasses.replace(SMALL, epochs=2))
+    assert rates[0] == 0.05 and rates[-1] == pytest.approx(0.0001)
+    assert rates[1:-1:2] == pytest.approx(rates[2::2]) and rates == sorted(rates, reverse=True)
