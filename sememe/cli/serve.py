@@ -31,6 +31,8 @@ from sememe.extras import require
               help="The largest body of a request.")  # fmt: skip
 @click.option("--max-waiting", type=click.IntRange(1000), default=400_000, show_default=True, metavar="TOKENS",
               help="What may wait for an encoder; more is answered 429.")  # fmt: skip
+@click.option("--timeout", type=click.FloatRange(0.1, 3600), default=30, show_default=True, metavar="SECONDS",
+              help="How long the body of a request may take to arrive; its head, a third of that.")  # fmt: skip
 @click.option("--dims", "set_dims", type=click.IntRange(0), metavar="N", help="Cut vectors to N numbers; 0 means all.")
 @click.option("--precision", "set_precision", type=click.Choice(places.PRECISIONS), help="Of the arithmetic.")
 @click.option("--threads", "set_threads", type=click.IntRange(0), metavar="N", help="0 means all cores.")
@@ -38,7 +40,7 @@ from sememe.extras import require
 def command(
     session: Session, host: str, port: int, models: tuple[str, ...], rerankers: tuple[str, ...], token: str,
     token_file: str | None, open_without_token: bool, origins: tuple[str, ...], token_ids: str, max_body: int,
-    max_waiting: int,
+    max_waiting: int, timeout: float,
 ) -> None:  # fmt: skip
     """Serve encoders, rerankers and collections over HTTP.
 
@@ -57,7 +59,13 @@ def command(
     rules = Rules(token, origins, check_open(host, token=token, open_without_token=open_without_token))
     now = session.settings
     body = max_body * 1_000_000
-    limits = Limits(body=body, bodies=max(Limits().bodies, 4 * body), waiting_tokens=max_waiting)
+    limits = Limits(
+        body=body,
+        bodies=max(Limits().bodies, 4 * body),
+        waiting_tokens=max_waiting,
+        header_seconds=timeout / 3,
+        body_seconds=timeout,
+    )
     encoders = [session.encoder(name) for name in models or (now.model,)]
     for encoder in encoders:
         session.say_cut(encoder)

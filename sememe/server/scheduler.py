@@ -144,7 +144,6 @@ class Scheduler:
         with self._lock:
             self._jobs -= 1
             self._waiting -= sum(job.costs[at] for at in job.waiting)
-            job.waiting.clear()
             with suppress(ValueError):
                 self._ring.remove(job)
 

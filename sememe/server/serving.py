@@ -13,7 +13,8 @@ import numpy as np
 from starlette.requests import Request
 
 from sememe.encoders.contract import Encoder
-from sememe.encoders.cut import CutEncoder, cut_rows
+from sememe.encoders.cut import cut_rows
+from sememe.encoders.hosted import innermost
 from sememe.encoders.prepared import Prepared, PreparedEncoder, TooLong
 from sememe.encoders.reranker import Reranker
 from sememe.encoders.tokens import TokenEncoder
@@ -74,7 +75,7 @@ class ServedEncoder:
     """An encoder behind its queue."""
 
     def __init__(self, encoder: Encoder, *, token_ids: str = "guard", limits: Limits | None = None) -> None:
-        whole = encoder.whole if isinstance(encoder, CutEncoder) else encoder
+        whole = innermost(encoder)  # a memory is left out: the queue has its own ways
         if not isinstance(whole, TransformerEncoder):
             raise UsageError(f"{encoder.name} cannot be served", why=["only transformer networks can, so far"])
         self.encoder, self.whole, self.token_ids = encoder, whole, token_ids

@@ -201,7 +201,7 @@ class Stuck:
 
 
 def test_a_full_queue_says_when_to_come_again(guarded: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    stuck = Stuck(guarded, monkeypatch)
+    stuck, left = Stuck(guarded, monkeypatch), guarded.desk.metrics.gone
     long = {"model": "tiny", "input": ["the boat " * 11] * 50}  # 1,200 tokens
     threads = []
     for _ in range(2):  # both workers have something to do
@@ -221,6 +221,7 @@ def test_a_full_queue_says_when_to_come_again(guarded: Served, monkeypatch: pyte
         assert guarded.ask("/embed", long | {"inputs": long["input"]}, headers=TOKEN).json["error_type"] == "Overloaded"
     # All four have left: what they asked for is dropped, and never run.
     until(lambda: queue.waiting == (0, 2))
+    until(lambda: guarded.desk.metrics.gone == left + 4)
     stuck.go.set()
     for thread in threads:
         thread.join()

@@ -79,16 +79,16 @@ def test_a_small_request_does_not_wait_for_a_large_one(held: Held, make: Any) ->
 
 
 def test_shares_are_by_tokens_and_what_was_too_much_is_paid_back(held: Held, make: Any) -> None:
-    queue = make(held, Shape(batch=1000, step=1, round=36, share=8, waiting=1000, requests=10))
+    queue = make(held, Shape(batch=1000, step=1, round=48, share=8, waiting=1000, requests=10))
     queue.submit(["first"], [1])
     held.begun.acquire(timeout=30)
-    queue.submit(["A1", "A2", "A3"], [12, 12, 12])  # 12 of a share of 8: then 4, and so on
+    queue.submit(["A1", "A2", "A3"], [12, 12, 12])  # two turns of 12 are 8 too much: no third one yet
     queue.submit([f"b{at}" for at in range(40)], [1] * 40)
     held.go.release()
     held.begun.acquire(timeout=30)
     got = held.batches[1]
     assert [name for name in got if name[0] == "A"] == ["A1", "A2"]
-    assert sum(name[0] == "b" for name in got) == 12  # of 36: 12 + 8 + 12, and the 4 that are left
+    assert sum(name[0] == "b" for name in got) == 24
 
 
 def test_what_does_not_fit_waits_outside(held: Held, make: Any) -> None:
@@ -176,6 +176,14 @@ def test_workers_run_side_by_side(held: Held, make: Any) -> None:
     assert held.begun.acquire(timeout=30)  # the second began before the first was let go
     held.let_all_go()
     assert [one.result(30) for one in both] == [["=a"], ["=b"]]
+
+
+def test_the_batches_of_one_request_run_side_by_side(held: Held, make: Any) -> None:
+    made = make(held, workers=2).submit(["a", "b"], [16, 16])
+    assert held.begun.acquire(timeout=10)
+    assert held.begun.acquire(timeout=10)
+    held.let_all_go()
+    assert made.result(30) == ["=a", "=b"]
 
 
 @given(st.lists(st.lists(st.integers(0, 40), max_size=30), max_size=12), st.integers(1, 3))

@@ -28,7 +28,8 @@ def resident(pid: int) -> float:
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc to see another process's memory")
 def test_ten_thousand_hostile_requests(tmp_path: Path) -> None:
     write_models(tmp_path / "models")
-    process, line = start(tmp_path / "models", tmp_path, "--reranker", str(tmp_path / "models" / "judge"))
+    judge = str(tmp_path / "models" / "judge")
+    process, line = start(tmp_path / "models", tmp_path, "--reranker", judge, "--timeout", "0.5")
     try:
         running = Served(line.partition(" at ")[2].split()[0], None)  # type: ignore[arg-type]
         requests = hostile(REQUESTS, seed=11)
