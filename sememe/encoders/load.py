@@ -17,6 +17,7 @@ from sememe.encoders.cut import shortened
 from sememe.encoders.recipe import Recipe
 from sememe.encoders.remote.naming import is_remote
 from sememe.encoders.remote.open import open_remote
+from sememe.encoders.static import open_static
 from sememe.encoders.steps import read_steps
 from sememe.encoders.transformer import Identity, TransformerEncoder, item_vectors
 from sememe.errors import ModelError
@@ -67,6 +68,9 @@ def load_encoder(
     asked = name_or_path if isinstance(name_or_path, Path) else now.model
     _refuse_unknown(asked, now.home)
     layout = open_layout(asked, home=now.home, offline=now.offline, progress=progress)
+    if layout.modules[0].kind == "static":
+        table = open_static(layout, Identity(layout.name, _digest(layout, now.home), _details(layout, "NumPy")))
+        return shortened(remembering(table, now), now.dims)
     with ThreadPoolExecutor(1) as beside:  # reading the tokenizer takes as long as compiling the network
         tokenizer = beside.submit(Tokenizer.load, layout.tokenizer_file)
         weights = Weights.open(layout.weights_folder)
@@ -83,7 +87,7 @@ def load_encoder(
 def _refuse_unknown(asked: str | Path, home: Path) -> None:
     """Say that a network cannot be run before its model is fetched, not after."""
     entry = None if is_path(asked) or here(str(asked), home=home) else lookup(str(asked))
-    if entry is not None and entry.architecture not in FAMILIES:
+    if entry is not None and entry.architecture not in (*FAMILIES, "model2vec"):
         raise ModelError(
             f"{entry.name} is a network of the kind {entry.architecture}, which this version does not run",
             why=[("it runs", ", ".join(FAMILIES))],
@@ -106,9 +110,10 @@ def _digest(layout: Layout, home: Path) -> str:
     return fingerprint_files(layout.folder, files, home=home)
 
 
-def _details(layout: Layout) -> Mapping[str, str]:
+def _details(layout: Layout, engine: str = "") -> Mapping[str, str]:
+    engine = engine or f"OpenVINO {openvino.library().__version__.partition('-')[0]}"
     details = {
-        "engine": f"OpenVINO {openvino.library().__version__.partition('-')[0]} on {platform.machine()}",
+        "engine": f"{engine} on {platform.machine()}",
         "architecture": layout.architecture,
         "folder": str(layout.folder),
     }
