@@ -50,10 +50,13 @@ class Session:
 
             now = self.settings
             return load_reranker(name, precision=now.precision, threads=now.threads, home=now.home, offline=now.offline)
+        from sememe.encoders.cached import CachedEncoder
         from sememe.encoders.tokens import LateReranker
         from sememe.encoders.transformer import TransformerEncoder
 
         encoder = collection.encoder(self.talk.progress())
+        if isinstance(encoder, CachedEncoder):
+            encoder = encoder.whole
         if not isinstance(encoder, TransformerEncoder):
             raise UsageError(
                 f"{encoder.name} gives no vectors of tokens, which late interaction needs",

@@ -8,11 +8,17 @@ from sememe.encoders.remote.encoder import RemoteEncoder
 from sememe.encoders.remote.naming import is_here
 
 
-def hosted(encoder: object) -> RemoteEncoder | None:
-    """The `RemoteEncoder` under a cut or a memory; None for an encoder that runs in this process."""
+def innermost(encoder: object) -> object:
+    """The encoder under a cut or a memory; itself where there is none."""
     while (whole := getattr(encoder, "whole", None)) is not None:
         encoder = whole
-    return encoder if isinstance(encoder, RemoteEncoder) else None
+    return encoder
+
+
+def hosted(encoder: object) -> RemoteEncoder | None:
+    """The `RemoteEncoder` under a cut or a memory; None for an encoder that runs in this process."""
+    inner = innermost(encoder)
+    return inner if isinstance(inner, RemoteEncoder) else None
 
 
 def price_of(encoder: RemoteEncoder, tokens: int) -> str:
