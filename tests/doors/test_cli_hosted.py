@@ -51,6 +51,17 @@ def test_index_and_search_with_a_hosted_encoder(
     assert [text for part in server.texts() for text in part if text != "width"] == []
 
 
+def test_a_collection_remembers_the_width_that_was_asked_for(
+    run: Run, served: tuple[RemoteServer, Mapping[str, str]], notes: Path
+) -> None:
+    server, env = served
+    done = run("index", str(notes), "-c", "n", "-m", "openai:text-embedding-3-small", "--dims", "16", env=env)
+    assert done.code == 0, done.err
+    found = run("search", "the river", "-c", "n", "--json", env=env)
+    assert found.code == 0, found.err
+    assert {asked.body["dimensions"] for asked in server.asked} == {16}
+
+
 def test_a_dry_run_sends_nothing_and_says_the_cost(
     run: Run, served: tuple[RemoteServer, Mapping[str, str]], notes: Path
 ) -> None:

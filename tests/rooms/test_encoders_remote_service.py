@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -146,12 +147,13 @@ def test_an_answer_that_takes_too_long_in_all_is_left(server: RemoteServer) -> N
 
 
 def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serving() as gone:
-        pass
-    monkeypatch.setenv("OPENAI_BASE_URL", gone.url)
-    with pytest.raises(ServiceError, match="cannot be reached") as caught:
-        Opened().encode("a")
-    assert gone.url in str(caught.value)
+    with socket.socket() as held:  # nobody listens, and nobody else can have the port
+        held.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{held.getsockname()[1]}"
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        with pytest.raises(ServiceError, match="cannot be reached") as caught:
+            Opened().encode("a")
+    assert url in str(caught.value)
 
 
 def test_redirects_are_not_followed(server: RemoteServer) -> None:
