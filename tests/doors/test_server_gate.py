@@ -168,6 +168,17 @@ def gone(file: Any) -> bool:
         return True
 
 
+def test_a_body_that_is_no_http_after_all_has_one_answer(guarded: Served, caplog: pytest.LogCaptureFixture) -> None:
+    for head in (b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n", HEAD):
+        with raw(guarded) as (connection, file):
+            connection.sendall(head + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n")
+            answer = file.read()
+        assert answer.startswith(b"HTTP/1.1 400")
+        assert answer.count(b"HTTP/1.1") == 1
+    assert guarded.ask("/health").status == 200
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 def test_a_connection_is_kept_for_the_next_request(guarded: Served) -> None:
     body = json.dumps(ASK).encode()
     with raw(guarded) as (connection, file):

@@ -140,6 +140,16 @@ def test_what_was_cancelled_on_its_way_has_no_result(held: Held, make: Any) -> N
     assert queue.waiting == (0, 0)
 
 
+def test_what_was_cancelled_is_not_run_though_its_batch_was_made(held: Held, make: Any) -> None:
+    queue = make(held)
+    left = queue.submit(["a", "b"], [16, 16])  # one round, two batches
+    held.begun.acquire(timeout=30)
+    assert left.cancel()
+    held.let_all_go()
+    assert queue.submit(["c"], [1]).result(30) == ["=c"]
+    assert held.batches == [["b"], ["c"]] or held.batches == [["a"], ["c"]]
+
+
 def test_only_the_guilty_one_fails(held: Held, make: Any) -> None:
     def run(pieces: Sequence[Any]) -> list[Any]:
         if "first" in pieces:
