@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sememe.cli import options
+from sememe.cli.models_check import check
 from sememe.cli.models_save import save
 from sememe.cli.output import Output, opened, printable, table
 from sememe.cli.session import Session
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 
 @click.group("models")
 def command() -> None:
-    """Encoders on disk: list, info, pull, add, rm, verify, save."""
+    """Encoders on disk: list, info, pull, add, rm, verify, check, save."""
 
 
 command.add_command(save)
+command.add_command(check)
 
 
 @command.command("list")

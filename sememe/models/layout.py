@@ -259,14 +259,15 @@ def _default_prompt(settings: Mapping[str, Any], folder: Path) -> str | None:
 
 
 def _max_tokens(first: Module, sentence: Mapping[str, Any]) -> int:
-    limits = [_positions(first.config)]
+    limits = [positions_in(first.config)]
     stated = _length(sentence.get("max_seq_length"))
     tokenizer = _optional(first.folder / "tokenizer_config.json")
     limits.append(stated or _length(tokenizer.get("model_max_length")))
     return min((limit for limit in limits if limit), default=0)
 
 
-def _positions(config: Mapping[str, Any]) -> int:
+def positions_in(config: Mapping[str, Any]) -> int:
+    """How many tokens a network has positions for, by its config; 0 where it does not say."""
     rows = _length(config.get("max_position_embeddings")) or _length(config.get("n_positions"))
     if rows and str(config.get("model_type")) in _OFFSET_POSITIONS:
         padding = config.get("pad_token_id")
