@@ -56,7 +56,7 @@ def test_precision_and_threads_are_described(tmp_path: Path) -> None:
     assert "OpenVINO" in described["engine"]
 
 
-@pytest.mark.parametrize("options", [{"precision": "int8"}, {"threads": -1}], ids=str)
+@pytest.mark.parametrize("options", [{"precision": "f16"}, {"threads": -1}], ids=str)
 def test_unknown_options_are_refused(tmp_path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=str(next(iter(options.values())))):
         _open(tiny_bert.write(tmp_path / "m"), **options)
