@@ -69,3 +69,9 @@ def test_no_pickle_and_no_remote_code() -> None:
         if bad.search(line)
     ]
     assert found == []
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """pytest imports them by their names alone, and stops at the second."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []
