@@ -7,6 +7,7 @@ server of the address and to nobody else: redirects are not followed.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import random
@@ -129,7 +130,9 @@ class Rest:
         with self._turn:
             if self._client is None or self._process != os.getpid():
                 # A parent's connections are its own: closing them here would end them there.
-                self._client = httpx2.Client(headers=self._headers, timeout=self.timeout, follow_redirects=False)
+                self._client = httpx2.Client(
+                    headers=self._headers, timeout=self.timeout, follow_redirects=False, verify=_trusted()
+                )
                 self._process = os.getpid()
             return self._client
 
@@ -226,6 +229,14 @@ def _message(said: bytes) -> str:
         if isinstance(found, str):
             return found
     return text
+
+
+@functools.cache
+def _trusted() -> Any:
+    """Whom TLS connections trust; reading all certificates takes longer than opening a store, so it is done once."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
 
 
 def _no_number(constant: str) -> Any:
