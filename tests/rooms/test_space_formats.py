@@ -253,6 +253,11 @@ def test_parquet_needs_one_column_of_each(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "p.parquet"
+    np.save(tmp_path / "m.npy", np.eye(2, dtype=np.float32))
+    parquet.write_table(pyarrow.table({"w": ["a", "b"], "n": [1, 2]}), path)
+    assert read_space(tmp_path / "m.npy", labels=path).labels == ("a", "b")
+    parquet.write_table(pyarrow.table({"w": ["a", None]}), path)
+    assert "one column of strings" in refused(tmp_path / "m.npy", labels=path)
     parquet.write_table(pyarrow.table({"w": ["a", "b"], "v": [[1.0, 2.0], [3.0, 4.0]], "n": [1, 2]}), path)
     assert read_space(path).matrix.tolist() == [[1, 2], [3, 4]]
     parquet.write_table(pyarrow.table({"w": ["a", "b"], "v": [[1.0, 2.0], [3.0]]}), path)

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sememe.errors import DataError
+from sememe.extras import require
 from sememe.shapes import Vectors
 from sememe.space.formats.labels import decode_one, distinct
 from sememe.space.space import Space
@@ -62,7 +63,9 @@ def read_npy(path: Path, labels: Path | None = None, *, limit: int | None = None
 
 
 def read_labels(path: Path) -> list[str]:
-    """Labels of a text file, one a line, or of a JSON list."""
+    """Labels of a text file, one a line, of a JSON list, or of the one column of strings of a Parquet file."""
+    if path.suffix == ".parquet":
+        return _parquet_labels(path)
     data = path.read_bytes()
     text = data.decode("utf-8") if _is_utf8(data) else ""
     if data and not text:
@@ -73,6 +76,20 @@ def read_labels(path: Path) -> list[str]:
     lines = text.split("\n")
     # a last line break ends a line and begins none
     return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
+
+
+def _parquet_labels(path: Path) -> list[str]:
+    arrow = require("pyarrow", extra="parquet", purpose="reading Parquet")
+    parquet = require("pyarrow.parquet", extra="parquet", purpose="reading Parquet")
+    try:
+        table = parquet.read_table(path)
+        kinds = [arrow.types.is_string(field.type) or arrow.types.is_large_string(field.type) for field in table.schema]
+        if sum(kinds) != 1 or table.column(kinds.index(True)).null_count:
+            raise DataError(f"{path} should have one column of strings, with a value in each cell")
+        words: list[str] = table.column(kinds.index(True)).to_pylist()
+    except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as Parquet", why=[str(error)[:200]]) from None
+    return words
 
 
 def _is_utf8(data: bytes) -> bool:
