@@ -27,7 +27,7 @@ COMMANDS = {
     "collections": "What is kept, and care for it: list, info, verify, convert, reindex, migrate, export, backup …",
     "serve": "Serve encoders, rerankers and collections over HTTP.",
     "train": "Learn vectors of words from files: word2vec, fasttext, glove, ppmi.",
-    "models": "Encoders on disk: list, info, pull, add, rm, verify, save.",
+    "models": "Encoders on disk: list, info, pull, add, rm, verify, check, save.",
     "cache": "Vectors that are remembered, so that none is paid for twice: info, clear.",
     "config": "Settings, and where each value came from: list, get, set, path.",
     "doctor": "What is installed, what is on disk, and whether it works.",
