@@ -9,8 +9,11 @@ from numba import njit
 
 @njit(nogil=True, cache=True)
 def merge(matrix: Any, copies: Any, first: int, last: int) -> None:
-    """Rows ``first`` to ``last`` of ``matrix`` move by the mean of what the ``copies`` ``(threads, n, dims)`` moved
-    that did move at all, and the copies become equal to it."""
+    """Rows ``first`` to ``last`` of ``matrix`` move by what the ``copies`` ``(threads, n, dims)`` moved, summed and
+    divided by the root of how many moved at all; the copies become equal to it.
+
+    The sum alone goes too far where many threads saw the same row, their mean not far enough.
+    """
     for row in range(first, last):
         changed = 0
         for copy in range(copies.shape[0]):
@@ -24,6 +27,6 @@ def merge(matrix: Any, copies: Any, first: int, last: int) -> None:
             old, moved = matrix[row, d], 0.0
             for copy in range(copies.shape[0]):
                 moved += copies[copy, row, d] - old
-            matrix[row, d] = old + moved / changed
+            matrix[row, d] = old + moved / changed**0.5
             for copy in range(copies.shape[0]):
                 copies[copy, row, d] = matrix[row, d]

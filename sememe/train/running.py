@@ -18,7 +18,7 @@ from sememe.train.stream import END, Stream
 #: ids in a stretch: long enough that its start costs nothing, short enough to share work out evenly
 STRETCH, SHORTEST = 50_000, 2_000
 #: stretches that each thread learns alone before copies are merged, where runs must be deterministic
-ALONE = 8
+ALONE = 2
 
 
 @dataclass(frozen=True, slots=True)
