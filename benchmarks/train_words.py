@@ -4,7 +4,7 @@
         [--lines N] [--epochs 5] [--seeds 3] [--threads 2]
 
 FOLDER (or SEMEME_DATA) has corpora/ (.txt.gz and .jsonl.gz), similarity/word/ (TSV) and analogies/. PYTHON is an
-interpreter that has gensim; without one, only sememe is run. The corpus is first written as words with spaces between,
+interpreter that has gensim (this one, if it has); without one, only sememe is run. The corpus is first written as words with spaces between,
 which both read: gensim by its `corpus_file` path. Each run is a process of its own, one after the other, theirs and
 ours in turn. Timed is learning alone, after the vocabulary is made (ours includes reading, said apart); a word counts
 once an epoch, before thinning out. *wall* is by the clock, which is shared with whoever else uses the machine;
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import importlib.util
 import json
 import os
 import re
@@ -185,6 +186,11 @@ def main() -> None:
         work(json.loads(given.worker))
         return
     data = Path(given.data)
+    if not (data / "corpora").is_dir():
+        print(f"no corpora in {data}: nothing to learn from (--data FOLDER)")
+        return
+    if given.gensim is None and importlib.util.find_spec("gensim"):
+        given.gensim = sys.executable
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(folder) / "corpus.txt"
         print(f"{write_corpus(data / 'corpora', corpus, given.lines):,} words, {given.epochs} epochs", flush=True)
