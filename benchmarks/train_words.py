@@ -4,11 +4,11 @@
         [--lines N] [--epochs 5] [--seeds 3] [--threads 2]
 
 FOLDER (or SEMEME_DATA) has corpora/ (.txt.gz and .jsonl.gz), similarity/word/ (TSV) and analogies/. PYTHON is an
-interpreter that has gensim (this one, if it has); without one, only sememe is run. The corpus is first written as words with spaces between,
-which both read: gensim by its `corpus_file` path. Each run is a process of its own, one after the other, theirs and
-ours in turn. Timed is learning alone, after the vocabulary is made (ours includes reading, said apart); a word counts
-once an epoch, before thinning out. *wall* is by the clock, which is shared with whoever else uses the machine;
-*processor* is by processor time of all threads, times the number of threads. Compiling is not timed: it is kept.
+interpreter that has gensim (this one, if it has); without one, only sememe is run. The corpus is first written as
+words with spaces between, which both read: gensim by its `corpus_file` path. Each run is a process of its own, one
+after the other, theirs and ours in turn. A word counts once an epoch, before thinning out. *wall* is learning alone,
+by the clock, which is shared with whoever else uses the machine; *processor* is by processor time of all threads,
+times the number of threads, and of ours contains reading the corpus too. Compiling is not timed: it is kept.
 """
 
 from __future__ import annotations
