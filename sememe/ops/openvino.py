@@ -1,7 +1,7 @@
 """The operations as an OpenVINO graph: the fast interpreter.
 
-`compile_network` runs an architecture's function once over graph nodes and compiles what it built. Weights are shared
-with the mapped file, not copied. The precision is asked for by name and is part of the result's description.
+`compile_network` runs an architecture's function once over graph nodes and compiles what it built. Weights are read
+from the mapped file and copied into the graph. The precision is asked for by name, and is part of what the result says.
 """
 
 from __future__ import annotations
