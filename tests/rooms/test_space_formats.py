@@ -333,3 +333,14 @@ def test_a_damaged_fasttext_model_is_read_or_refused(data: st.DataObject, tmp_pa
     except SememeError:
         return
     assert np.isfinite(space.matrix).all()
+
+
+def test_the_end_of_a_line_has_no_parts_in_fasttext(tmp_path: Path) -> None:
+    whole = (Path(__file__).parents[1] / "oracle" / "golden" / "words" / "fasttext.bin").read_bytes()
+    assert whole.count(b"king\0") == 1
+    before = read_space(written(tmp_path, whole, "a.bin"))
+    after = read_space(written(tmp_path, whole.replace(b"king\0", b"</s>\0"), "b.bin"))
+    assert before.subwords is not None
+    rows = before.subwords.rows("king")
+    own = before["king"] * (len(rows) + 1) - before.subwords.matrix[rows].sum(axis=0)
+    np.testing.assert_allclose(after["</s>"], own, atol=1e-5)
