@@ -116,6 +116,7 @@ def test_the_tree_is_the_shortest(counts: list[int]) -> None:
         tuple(zip(tree.nodes[a:b].tolist(), tree.signs[a:b].tolist(), strict=True))
         for a, b in zip(tree.ends[:-1], tree.ends[1:], strict=True)
     }
+    assert set(tree.nodes[tree.ends[:-1]].tolist()) == {len(counts) - 2}  # every way begins at the root
     assert len(ways) == len(counts) and set(tree.nodes.tolist()) == set(range(len(counts) - 1))
 
 
