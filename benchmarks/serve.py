@@ -184,9 +184,7 @@ def main() -> None:
     texts = texts_of(args.data, 6000)
     bodies = bodies_of(texts, 4000)
     print(f"{CLIENTS} clients, {args.seconds:g} s a round, load {os.getloadavg()[0]:.1f} before")
-    print(
-        "| server | requests/s | p50 ms | p95 ms | p99 ms | CPU ms each | errors | requests | MB before | MB after |"
-    )
+    print("| server | requests/s | p50 ms | p95 ms | p99 ms | CPU ms each | errors | requests | MB before | MB after |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for _ in range(args.rounds):
         for name in (one for one in args.only if one != "alone"):
