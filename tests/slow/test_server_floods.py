@@ -16,7 +16,7 @@ from tests.doors.test_server_gate import start
 pytestmark = pytest.mark.slow
 
 REQUESTS = 10_000
-#: MB that it may have more after all of them than after the first thousand: some 150 were seen, most of it for the index
+#: MB that it may have more after all of them than after the first thousand: some 150 were seen, most for the index
 #: of words while a thousand writes are merged
 GROWTH = 300
 
