@@ -12,6 +12,7 @@ import hashlib
 import os
 import sqlite3
 import threading
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -168,7 +169,7 @@ class VectorCache:
                 self.path, timeout=self.patience, isolation_level=None, check_same_thread=False
             )
             try:
-                _prepare(connection)
+                _prepare(connection, self.patience)
             except BaseException:
                 connection.close()
                 raise
@@ -236,8 +237,8 @@ class VectorCache:
         warnings.warn(f"{self.path} cannot be read ({error}); {what}", CacheWarning, stacklevel=6)
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
+def _prepare(connection: sqlite3.Connection, patience: float) -> None:
+    _journal(connection, patience)
     # A lost vector is made again: no need to wait for the disk.
     connection.execute("PRAGMA synchronous = NORMAL")
     if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
@@ -285,3 +286,16 @@ def _identity(path: Path) -> tuple[int, int]:
 def facts(info: CacheInfo) -> Mapping[str, object]:
     """Plain values, ready for JSON."""
     return {"path": str(info.path), "vectors": info.rows, "bytes": info.bytes, "limit": info.limit}
+
+
+def _journal(connection: sqlite3.Connection, patience: float) -> None:
+    """Let readers and a writer work at once. Here SQLite itself does not wait for another process that is as far."""
+    end = time.monotonic() + patience
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sememe.encoders import cache_file
 from sememe.encoders.cache_file import CacheWarning, Kept, VectorCache
 from sememe.encoders.cached import GROUP, CachedEncoder
 from sememe.encoders.contract import LongItemWarning
@@ -312,6 +313,23 @@ for n in range(60):
     cache.put([Kept(key, np.full(200, key[0], np.float32), 1, 0) for key in keys])
 print("done")
 """
+
+
+def test_a_new_file_waits_for_who_is_just_making_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "v.sqlite"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    waited: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            other.execute("ROLLBACK")
+
+    monkeypatch.setattr(cache_file.time, "sleep", wait)
+    assert VectorCache(path).get([b"key"], "") == {}
+    assert len(waited) == 3
+    other.close()
 
 
 @pytest.mark.parametrize("limit", [10_000_000, 60_000])
