@@ -50,16 +50,15 @@ class Session:
 
             now = self.settings
             return load_reranker(name, precision=now.precision, threads=now.threads, home=now.home, offline=now.offline)
-        from sememe.encoders.cached import CachedEncoder
+        from sememe.encoders.hosted import innermost
         from sememe.encoders.tokens import LateReranker
         from sememe.encoders.transformer import TransformerEncoder
 
-        encoder = collection.encoder(self.talk.progress())
-        if isinstance(encoder, CachedEncoder):
-            encoder = encoder.whole
+        # Under a cut and a memory: the tokens are those of the whole network.
+        encoder = innermost(collection.encoder(self.talk.progress()))
         if not isinstance(encoder, TransformerEncoder):
             raise UsageError(
-                f"{encoder.name} gives no vectors of tokens, which late interaction needs",
+                f"the encoder of {collection.name} gives no vectors of tokens, which late interaction needs",
                 do=["name a reranker: --rerank MODEL"],
             )
         return LateReranker(encoder)

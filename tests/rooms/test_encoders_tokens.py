@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from sememe import settings
+from sememe.cli.session import Session
+from sememe.cli.talk import Talk
 from sememe.encoders.load import load_encoder
 from sememe.encoders.tokens import LateReranker, TokenEncoder, maxsim
 from sememe.errors import DataError, UsageError
@@ -126,3 +130,16 @@ def test_late_interaction_puts_a_text_with_the_same_words_first(encoder: Any) ->
     (asked,) = TokenEncoder(encoder).encode(["boat bank"], role="query")
     (found,) = TokenEncoder(encoder).encode([texts[3]])
     assert scores[3] == pytest.approx(maxsim(asked.vectors[~asked.added], found.vectors[~found.added]) / 2, abs=1e-6)
+
+
+def test_the_command_line_finds_the_tokens_under_a_cut(tmp_path: Path) -> None:
+    folder = tiny_bert.write(tmp_path / "m")
+    cut = load_encoder(folder, precision="f32", home=tmp_path, offline=True, dims=8)
+    session = Session(settings.load({"home": tmp_path}), Talk(quiet=True))
+    rerank = session.reranker("late", SimpleNamespace(name="c", encoder=lambda progress: cut))  # type: ignore[arg-type]
+    whole = load_encoder(folder, precision="f32", home=tmp_path, offline=True)
+    assert rerank is not None
+    assert rerank("boat bank", [TEXT]) == pytest.approx(LateReranker(whole)("boat bank", [TEXT]), abs=1e-6)
+    none = SimpleNamespace(name="c", encoder=lambda progress: SimpleNamespace(name="table"))
+    with pytest.raises(UsageError, match="encoder of c gives no vectors of tokens"):
+        session.reranker("late", none)  # type: ignore[arg-type]
